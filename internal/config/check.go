@@ -1,0 +1,121 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// ValidName is what a site may be called: it becomes a label, a directory, a lock and an object prefix.
+var ValidName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
+
+// HostName stands where a site's name would for jobs, facts and locks of the whole host.
+const HostName = "_host"
+
+// check collects everything that is wrong, so that it can be mended in one go.
+func (f *file) check() error {
+	return errors.Join(f.checkSites(), f.checkWatched(), f.checkBackup(), f.checkThresholds())
+}
+
+func (f *file) checkSites() error {
+	var problems []error
+	names := map[string]bool{}
+	for i, site := range f.Sites {
+		at := fmt.Sprintf("sites[%d]", i)
+		if site.Name != "" && !ValidName.MatchString(site.Name) {
+			problems = append(problems, fmt.Errorf("%s.name: %q must be lower-case letters, digits, '.', '_' or '-', beginning with a letter or digit", at, site.Name))
+		}
+		if site.Name != "" && names[site.Name] {
+			problems = append(problems, fmt.Errorf("%s.name: %q is used twice", at, site.Name))
+		}
+		names[site.Name] = true
+		if site.User == "root" || site.User == "0" {
+			problems = append(problems, fmt.Errorf("%s.user: the code of a site is never run as root; name the web server's user", at))
+		}
+		problems = append(problems, absolute(at+".dir", site.Dir, true), absolute(at+".php", site.PHP, false),
+			site.Database.Monitor.check(at+".database.monitor"), site.Database.Admin.check(at+".database.admin"))
+	}
+	return errors.Join(problems...)
+}
+
+func (a Account) check(at string) error {
+	return errors.Join(absolute(at+".password_file", a.PasswordFile, false), absolute(at+".socket", a.Socket, false))
+}
+
+func (f *file) checkWatched() error {
+	var problems []error
+	for i, unit := range f.Services {
+		if !strings.Contains(unit, ".") || strings.ContainsAny(unit, "/ ") {
+			problems = append(problems, fmt.Errorf("services[%d]: %q is not a unit name such as nginx.service", i, unit))
+		}
+	}
+	for i, endpoint := range f.Certificates.Endpoints {
+		if _, _, err := net.SplitHostPort(endpoint); err != nil {
+			problems = append(problems, fmt.Errorf("certificates.endpoints[%d]: %q must be host:port", i, endpoint))
+		}
+	}
+	for i, pattern := range f.Certificates.Files {
+		problems = append(problems, absolute(fmt.Sprintf("certificates.files[%d]", i), pattern, true))
+		if _, err := filepath.Match(pattern, "x"); err != nil {
+			problems = append(problems, fmt.Errorf("certificates.files[%d]: %w", i, err))
+		}
+	}
+	for i, redis := range f.Redis {
+		problems = append(problems, absolute(fmt.Sprintf("redis[%d].password_file", i), redis.PasswordFile, false))
+	}
+	return errors.Join(problems...)
+}
+
+func (f *file) checkBackup() error {
+	problems := []error{absolute("backup.dir", f.Backup.Dir, true)}
+	for name, paths := range map[string][]string{
+		"config_paths": f.Backup.ConfigPaths, "log_paths": f.Backup.LogPaths, "system_paths": f.Backup.SystemPaths,
+	} {
+		for i, path := range paths {
+			problems = append(problems, absolute(fmt.Sprintf("backup.%s[%d]", name, i), path, true))
+		}
+	}
+	keep := f.Backup.Keep
+	if min(keep.Last, keep.Daily, keep.Weekly, keep.Monthly, keep.Yearly) < 0 {
+		problems = append(problems, errors.New("backup.keep: counts cannot be negative"))
+	}
+	if source := f.Update.Source; source != "" && !slices.Contains([]string{"git", "archive", "none"}, source) {
+		problems = append(problems, fmt.Errorf("update.source: %q is not git, archive or none", source))
+	}
+	return errors.Join(problems...)
+}
+
+func (f *file) checkThresholds() error {
+	var problems []error
+	for name, value := range f.Thresholds {
+		if _, known := DefaultThresholds[name]; !known {
+			names := make([]string, 0, len(DefaultThresholds))
+			for known := range DefaultThresholds {
+				names = append(names, known)
+			}
+			slices.Sort(names)
+			problems = append(problems, fmt.Errorf("thresholds: unknown key %q; did you mean %q?", name, nearest(name, names)))
+		}
+		if math.IsNaN(value) || math.IsInf(value, 0) || value < 0 {
+			problems = append(problems, fmt.Errorf("thresholds.%s: %v is not a limit", name, value))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func absolute(at, path string, required bool) error {
+	switch {
+	case path == "" && required:
+		return fmt.Errorf("%s: a path is needed", at)
+	case path != "" && !filepath.IsAbs(path):
+		return fmt.Errorf("%s: %q must be an absolute path", at, path)
+	case strings.ContainsRune(path, 0):
+		return fmt.Errorf("%s: the path holds a NUL byte", at)
+	}
+	return nil
+}

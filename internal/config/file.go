@@ -1,0 +1,109 @@
+package config
+
+// file is the configuration as it is written in YAML: what it leaves out is found out or has a default.
+type file struct {
+	Sites        []Site             `yaml:"sites,omitempty"`
+	Services     []string           `yaml:"services,omitempty"`
+	Redis        []Redis            `yaml:"redis,omitempty"`
+	PHPFPM       []PHPFPM           `yaml:"phpfpm,omitempty"`
+	Nginx        []string           `yaml:"nginx,omitempty"` // stub_status URLs
+	Certificates Certificates       `yaml:"certificates,omitempty"`
+	Backup       Backup             `yaml:"backup,omitempty"`
+	Update       Update             `yaml:"update,omitempty"`
+	Maintenance  Maintenance        `yaml:"maintenance,omitempty"`
+	Thresholds   map[string]float64 `yaml:"thresholds,omitempty"`
+}
+
+// Site overrides what discovery and config.php say about one Moodle site.
+type Site struct {
+	Name     string   `yaml:"name,omitempty"` // label, directory, lock: [a-z0-9][a-z0-9._-]*
+	Dir      string   `yaml:"dir"`            // code tree, where config.php is
+	User     string   `yaml:"user,omitempty"` // whom the site's PHP runs as; never root
+	PHP      string   `yaml:"php,omitempty"`  // CLI binary
+	Primary  *bool    `yaml:"primary,omitempty"`
+	Database Accounts `yaml:"database,omitempty"`
+}
+
+// Accounts are the database logins of one site: Monitor for reading along, Admin for backup and restore.
+type Accounts struct {
+	Monitor Account `yaml:"monitor,omitempty"`
+	Admin   Account `yaml:"admin,omitempty"`
+}
+
+// Account is a database login. Empty parts are taken from the site's config.php or the local server.
+type Account struct {
+	User         string `yaml:"user,omitempty"`
+	PasswordFile string `yaml:"password_file,omitempty"`
+	Socket       string `yaml:"socket,omitempty"`
+}
+
+// Redis is one Redis server to watch.
+type Redis struct {
+	Address      string `yaml:"address"`
+	PasswordFile string `yaml:"password_file,omitempty"`
+}
+
+// PHPFPM is one pool's status address: a socket path or host:port, and the path it answers on.
+type PHPFPM struct {
+	Listen string `yaml:"listen"`
+	Path   string `yaml:"path,omitempty"`
+}
+
+// Certificates are watched beside those that discovery finds. Files may be glob patterns.
+type Certificates struct {
+	Endpoints []string `yaml:"endpoints,omitempty"` // host:port
+	Files     []string `yaml:"files,omitempty"`
+}
+
+// Backup says where backups lie, what goes into them and how long they stay.
+type Backup struct {
+	Dir         string   `yaml:"dir,omitempty"`
+	MaxAge      MaxAge   `yaml:"max_age,omitempty"`
+	Keep        Keep     `yaml:"keep,omitempty"`
+	ConfigPaths []string `yaml:"config_paths,omitempty"`
+	LogPaths    []string `yaml:"log_paths,omitempty"`
+	SystemPaths []string `yaml:"system_paths,omitempty"`
+	EncryptTo   []string `yaml:"encrypt_to,omitempty"`
+	Offsite     *Offsite `yaml:"offsite,omitempty"`
+}
+
+// Keep is the retention: a backup stays as long as one of these wants it.
+type Keep struct {
+	Within  Duration `yaml:"within,omitempty"`
+	Last    int      `yaml:"last,omitempty"`
+	Daily   int      `yaml:"daily,omitempty"`
+	Weekly  int      `yaml:"weekly,omitempty"`
+	Monthly int      `yaml:"monthly,omitempty"`
+	Yearly  int      `yaml:"yearly,omitempty"`
+}
+
+// Offsite is a bucket on S3-compatible storage.
+type Offsite struct {
+	Endpoint      string `yaml:"endpoint"`
+	Bucket        string `yaml:"bucket"`
+	Prefix        string `yaml:"prefix,omitempty"`
+	AccessKeyFile string `yaml:"access_key_file"`
+	SecretKeyFile string `yaml:"secret_key_file"`
+	Bandwidth     string `yaml:"bandwidth,omitempty"` // for example 20MB/s
+}
+
+// Update says where new Moodle code comes from.
+type Update struct {
+	Source      string   `yaml:"source,omitempty"` // git, archive or none
+	Branch      string   `yaml:"branch,omitempty"`
+	MaxRollback Duration `yaml:"max_rollback,omitempty"`
+}
+
+// Maintenance says when housekeeping runs and what it may do.
+type Maintenance struct {
+	Window  string   `yaml:"window,omitempty"` // 02:00-05:00, local time
+	Daily   Schedule `yaml:"daily,omitempty"`
+	Weekly  Schedule `yaml:"weekly,omitempty"`
+	Monthly Schedule `yaml:"monthly,omitempty"`
+}
+
+// Schedule is a cron expression and the tasks that it starts.
+type Schedule struct {
+	At    string   `yaml:"at,omitempty"`
+	Tasks []string `yaml:"tasks,omitempty"`
+}
