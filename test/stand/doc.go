@@ -1,0 +1,24 @@
+// Package stand starts the real programs that the tests and the demo talk to: MariaDB, PHP-FPM,
+// nginx, Redis, Prometheus and Alertmanager, and builds Moodle-shaped sites for them.
+//
+// Each program runs in a directory of its own, listens on loopback ports and unix sockets only,
+// and belongs to the caller: it ends with Close, with the context it was started under, and,
+// if the whole test binary dies, by the kernel's parent-death signal. Nothing on the machine
+// is read or changed outside the given directory.
+//
+// Run as root, each program drops to the account Debian gives it (mysql, www-data, redis), so
+// directories must let those accounts through: take them from [TempDir] (tests) or [MakeTempDir]
+// (TestMain, the demo), never from t.TempDir, whose parent is closed to others. Run as anyone
+// else, everything runs as that user.
+//
+// A package that needs a database starts one in TestMain and gives each test a schema of its own:
+//
+//	dir, remove, err := stand.MakeTempDir()
+//	db, err := stand.StartMariaDB(ctx, dir, stand.MariaDBOptions{})
+//	err = db.CreateDatabase(ctx, "moodle")
+//	err = stand.LoadFixture(ctx, db, "4.5", "moodle") // a real site's dump
+//	pool, err := sql.Open("mysql", db.RootDSN("moodle"))
+//
+// Tests name the programs they need with [Need]. It is the only thing here that may skip a test:
+// under CI, or as root, a missing program fails the test instead.
+package stand
