@@ -1,0 +1,156 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"encoding/json"
+)
+
+// Run is one run at work. Its methods may be called from several goroutines.
+type Run struct {
+	Logger *slog.Logger // to the terminal or journal and to the run's own log
+
+	runner  *Runner
+	path    string
+	lock    *Lock
+	logfile *os.File
+
+	mu     sync.Mutex
+	record Record
+}
+
+// ID names the run: its start in UTC.
+func (run *Run) ID() string { return run.record.ID }
+
+// Lock is passed down to jobs that this one runs.
+func (run *Run) Lock() *Lock { return run.lock }
+
+// LockFiles are inherited by every child that can change the site.
+func (run *Run) LockFiles() []*os.File { return run.lock.Files() }
+
+// Step runs one named part; its start, end and error stand in the record.
+func (run *Run) Step(ctx context.Context, name string, part func(context.Context) error) error {
+	run.change(func(r *Record) { r.Steps = append(r.Steps, Step{Name: name, Started: run.now()}) })
+	run.mu.Lock()
+	index := len(run.record.Steps) - 1
+	run.mu.Unlock()
+	err := part(ctx)
+	run.change(func(r *Record) {
+		ended := run.now()
+		r.Steps[index].Ended = &ended
+		if err != nil {
+			r.Steps[index].Error = err.Error()
+		}
+	})
+	return err
+}
+
+// SetTotal announces how many bytes there are to do.
+func (run *Run) SetTotal(bytes int64) { run.count(func(r *Record) { r.TotalBytes = bytes }) }
+
+// Add says that so many more bytes are done. It is cheap: the record on disk follows with the heartbeat.
+func (run *Run) Add(bytes int64) { run.count(func(r *Record) { r.DoneBytes += bytes }) }
+
+// ChildStarted records a process group that now holds the lock as well.
+func (run *Run) ChildStarted(pgid int) {
+	run.change(func(r *Record) { r.PGIDs = append(r.PGIDs, pgid) })
+}
+
+func (run *Run) now() time.Time { return run.runner.Clock().UTC() }
+
+func (run *Run) count(apply func(*Record)) {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	apply(&run.record)
+}
+
+// change applies and saves. A record that cannot be written is no reason to stop a backup half way: the
+// end of the run says so.
+func (run *Run) change(apply func(*Record)) {
+	run.count(apply)
+	if err := run.save(); err != nil {
+		run.Logger.Warn("the record of this run cannot be written; metrics and status lag behind", "err", err)
+	}
+}
+
+// save writes the record and tells the watcher.
+func (run *Run) save() error {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	content, err := json.MarshalIndent(&run.record, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := WriteFile(run.path, append(content, '\n'), 0o640, run.runner.Group); err != nil {
+		return err
+	}
+	if run.runner.Watch != nil {
+		run.runner.Watch(run.record)
+	}
+	return nil
+}
+
+const heartbeatEvery = time.Second
+
+// heartbeat keeps the progress on disk fresh while a long step runs, until the returned function is called.
+func (run *Run) heartbeat(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		tick := time.NewTicker(heartbeatEvery)
+		defer tick.Stop()
+		seen := int64(-1)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				run.mu.Lock()
+				moved := run.record.DoneBytes != seen
+				seen = run.record.DoneBytes
+				run.mu.Unlock()
+				if moved {
+					_ = run.save() // the next step reports a disk that cannot be written
+				}
+			}
+		}
+	})
+	return func() { cancel(); done.Wait() }
+}
+
+// end writes the outcome into record and history.
+func (run *Run) end(ctx context.Context, outcome error) error {
+	run.count(func(r *Record) {
+		now := run.now()
+		r.Ended, r.State, r.PGIDs = &now, stateOf(ctx, outcome), nil
+		if outcome != nil {
+			r.Error = outcome.Error()
+		}
+		if r.State.Good() {
+			r.LastSuccess = &now
+		} else {
+			r.Failures++
+		}
+	})
+	err := run.save()
+	run.runner.remember(run.record)
+	run.runner.pruneLogs(run.record)
+	return errors.Join(err, run.logfile.Close())
+}
+
+func stateOf(ctx context.Context, outcome error) State {
+	switch {
+	case outcome == nil:
+		return OK
+	case errors.Is(outcome, ErrPartial):
+		return Partial
+	case ctx.Err() != nil:
+		return Interrupted
+	}
+	return Failed
+}
