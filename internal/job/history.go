@@ -45,7 +45,7 @@ func History(stateDir string) ([]Record, error) {
 
 // LogPath is where the log of a run lies.
 func LogPath(stateDir string, record Record) string {
-	return filepath.Join(stateDir, "log", record.Site+"-"+record.Job+"-"+record.ID+".log")
+	return filepath.Join(stateDir, "log", record.Job+"-"+record.ID+"-"+record.Site+".log")
 }
 
 // remember appends a finished run to the history. It is for people; losing a line is no reason to fail.
@@ -93,7 +93,7 @@ func (r *Runner) openLog(record Record) (*os.File, error) {
 
 // pruneLogs keeps the newest logs of this job; their names sort by time.
 func (r *Runner) pruneLogs(record Record) {
-	paths, err := filepath.Glob(filepath.Join(r.StateDir, "log", record.Site+"-"+record.Job+"-*.log"))
+	paths, err := filepath.Glob(filepath.Join(r.StateDir, "log", record.Job+"-*Z-"+record.Site+".log"))
 	if err != nil || len(paths) <= logsKept {
 		return
 	}
