@@ -307,15 +307,13 @@ func TestOneLogLinePerChangeOfState(t *testing.T) {
 
 func TestSlowCollectorIsLoggedOnce(t *testing.T) {
 	var log bytes.Buffer
-	e := New(slog.New(slog.NewTextHandler(&log, nil)), time.Now, 0)
+	release := make(chan struct{})
+	e := New(slog.New(slog.NewTextHandler(&log, nil)), time.Now, 0,
+		fake{"slow", func(context.Context, Emit) error { <-release; return nil }})
+	s := e.enabled()[0]
 	for range 3 {
-		release := make(chan struct{})
-		if len(e.enabled()) == 0 {
-			e.SetCollectors(fake{"slow", func(ctx context.Context, _ Emit) error { <-ctx.Done(); <-release; return nil }})
-		}
 		gatherValues(t, e, 50*time.Millisecond)
-		close(release)
-		s := e.enabled()[0]
+		release <- struct{}{}
 		waitFor(t, "the late run to end", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.current == nil })
 	}
 	if n := strings.Count(log.String(), "\n"); n != 1 {
