@@ -19,6 +19,14 @@
 //	err = stand.LoadFixture(ctx, db, "4.5", "moodle") // a real site's dump
 //	pool, err := sql.Open("mysql", db.RootDSN("moodle"))
 //
+// A site is code, dataroot and database, with PHP written for this project that answers as Moodle does:
+//
+//	site, err := stand.NewSite(ctx, dir, db, stand.SiteOptions{Version: "5.1", Fixture: true})
+//	out, err := site.CLI(ctx, "maintenance", "--enable").Output() // as the web user
+//
+// Fixture asks for a real site's rows instead of the stand-in's few; where the dumps are absent
+// (a clone by a stranger) the stand-in's are used, under CI that fails. Site.Real says which.
+//
 // Tests name the programs they need with [Need]. It is the only thing here that may skip a test:
 // under CI, or as root, a missing program fails the test instead.
 package stand

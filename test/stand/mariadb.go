@@ -181,7 +181,7 @@ func (m *MariaDBServer) load(ctx context.Context, database string, input io.Read
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, client, "--no-defaults", "--socket="+m.Socket, "--user="+m.admin, "--binary-mode", database) //nolint:gosec // fixed program
+	cmd := exec.CommandContext(ctx, client, "--no-defaults", "--socket="+m.Socket, "--user="+m.admin, "--binary-mode", "--default-character-set=utf8mb4", database) //nolint:gosec // fixed program
 	cmd.Stdin = input
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("mariadb: %w: %s", err, strings.TrimSpace(string(out)))

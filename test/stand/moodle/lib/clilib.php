@@ -1,0 +1,71 @@
+<?php
+// Stand-in for Moodle's lib/clilib.php: options, plugins and versions for the scripts in admin/cli.
+
+/** Reads options of the form --name, --name=value, -n; unknown ones end the script as Moodle's do. */
+function cli_options(array $defaults, array $short = [], int $unknowncode = 1): array {
+    $options = $defaults;
+    foreach (array_slice($_SERVER['argv'], 1) as $argument) {
+        if (!preg_match('/^(--|-)([\w-]+?)(?:=(.*))?$/s', $argument, $parts)) {
+            continue;
+        }
+        $name = $parts[1] === '-' ? ($short[$parts[2]] ?? null) : $parts[2];
+        if ($name === null || !array_key_exists($name, $defaults)) {
+            fwrite(STDERR, "Unrecognised options:\n  $argument\nPlease use --help option.\n");
+            exit($unknowncode);
+        }
+        $options[$name] = $parts[3] ?? true;
+    }
+    return $options;
+}
+
+/** The version, release, branch and maturity of the code on disk. */
+function code_version(): stdClass {
+    global $CFG;
+    defined('MATURITY_STABLE') || define('MATURITY_STABLE', 200);
+    $version = $release = $branch = $maturity = null;
+    require "$CFG->dirroot/version.php";
+    return (object) compact('version', 'release', 'branch', 'maturity');
+}
+
+/** Plugin versions on disk, by component name. */
+function plugins_on_disk(): array {
+    global $CFG;
+    $found = [];
+    $types = json_decode(file_get_contents("$CFG->root/lib/components.json"), true)['plugintypes'];
+    foreach ($types as $type => $dir) {
+        foreach (glob("$CFG->root/$dir/*/version.php") as $file) {
+            $plugin = new stdClass();
+            require $file;
+            if (str_starts_with($plugin->component ?? '', "{$type}_")) {
+                $found[$plugin->component] = (string) $plugin->version;
+            }
+        }
+    }
+    return $found;
+}
+
+function plugins_installed(): array {
+    return array_column(sql_rows("SELECT plugin, value FROM {config_plugins} WHERE name = 'version'"), 'value', 'plugin');
+}
+
+/** Components that Moodle ships itself. */
+function plugins_standard(): array {
+    global $CFG;
+    $standard = [];
+    foreach (json_decode(file_get_contents("$CFG->root/lib/plugins.json"), true)['standard'] as $type => $names) {
+        foreach ($names as $name) {
+            $standard[] = "{$type}_$name";
+        }
+    }
+    return $standard;
+}
+
+/** Whether code and database differ, also when a plugin was lost: Moodle compares a hash of all versions. */
+function upgrade_pending(): bool {
+    global $CFG;
+    $disk = plugins_on_disk();
+    $installed = plugins_installed();
+    ksort($disk);
+    ksort($installed);
+    return (float) code_version()->version !== (float) $CFG->version || $disk != $installed;
+}
