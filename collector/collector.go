@@ -5,6 +5,7 @@ package collector
 
 import (
 	"context"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -31,12 +32,20 @@ func desc(subsystem, name, help string, labels ...string) *prometheus.Desc {
 
 // gauge emits a gauge of d.
 func (emit Emit) gauge(d *prometheus.Desc, value float64, labels ...string) {
-	emit(prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...))
+	emit.sample(d, prometheus.GaugeValue, value, labels)
 }
 
 // counter emits a counter of d.
 func (emit Emit) counter(d *prometheus.Desc, value float64, labels ...string) {
-	emit(prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...))
+	emit.sample(d, prometheus.CounterValue, value, labels)
+}
+
+// sample emits one value. Labels come from outside and need not be UTF-8, which Prometheus insists on.
+func (emit Emit) sample(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels []string) {
+	for i, label := range labels {
+		labels[i] = strings.ToValidUTF8(label, "\uFFFD")
+	}
+	emit(prometheus.MustNewConstMetric(d, kind, value, labels...))
 }
 
 // flag is 1 for true and 0 for false, as Prometheus wants its booleans.
