@@ -129,12 +129,23 @@ func (f *Finder) read(ctx context.Context, entry config.Site, pools []phpfpm.Poo
 		site.Config = literal
 		return site, literalErr
 	}
-	site.Config, err = runConfig(ctx, site.PHP, filepath.Join(dir, "config.php"), user)
+	site.Config, err = runConfig(ctx, site.PHP, filepath.Join(dir, "config.php"), user, environment(pools, user.Name))
 	if err != nil && literalErr == nil {
 		f.Logger.Warn("config.php was read without PHP, which failed", "dir", dir, "err", err)
 		site.Config, err = literal, nil
 	}
 	return site, err
+}
+
+// environment is what the pools of the site's user give to its PHP: config.php may read it with getenv().
+func environment(pools []phpfpm.Pool, user string) []string {
+	var values []string
+	for _, pool := range pools {
+		if pool.User == user {
+			values = append(values, pool.Env...)
+		}
+	}
+	return values
 }
 
 func (f *Finder) readStatic(dir string) (PHPConfig, error) {

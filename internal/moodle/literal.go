@@ -31,10 +31,7 @@ func assignments(text, dir string) literals {
 		switch {
 		case c == '$':
 			name, assigned := s.target()
-			if name != "" && assigned {
-				found.take(s, name, fresh && depth == 0)
-			}
-			fresh = false
+			fresh = name != "" && assigned && found.take(s, name, fresh && depth == 0)
 			continue
 		case c == '\'' || c == '"':
 			s.quoted()
@@ -63,16 +60,18 @@ func assignments(text, dir string) literals {
 	return found
 }
 
-// take reads what is assigned to name; certain says that nothing decides whether it is.
-func (l *literals) take(s *phpScanner, name string, certain bool) {
+// take reads what is assigned to name; certain says that nothing decides whether it is. It returns whether
+// the statement was read to its end.
+func (l *literals) take(s *phpScanner, name string, certain bool) bool {
 	values, understood := s.expression(name)
 	if !understood || !certain {
 		l.unsure[name] = true
-		return
+		return understood
 	}
 	for key, value := range values {
 		l.values[key] = value
 	}
+	return true
 }
 
 // keyword reads a word and returns by how much it changes the depth of conditions.

@@ -58,12 +58,12 @@ const (
 
 // runConfig reads config.php by running it, as the site's own user: as root it would give root to whoever
 // can write that file.
-func runConfig(ctx context.Context, php, path string, user *command.User) (PHPConfig, error) {
+func runConfig(ctx context.Context, php, path string, user *command.User, environment []string) (PHPConfig, error) {
 	ctx, cancel := context.WithTimeout(ctx, phpTimeout)
 	defer cancel()
 	mark := "moodle-exporter-" + rand.Text() + ":"
 	output, err := command.Output(ctx, phpOutputLimit, command.Command{
-		Name: php, User: user, Dir: "/",
+		Name: php, User: user, Dir: "/", Env: environment,
 		Args: []string{"-d", "display_errors=stderr", "-d", "memory_limit=128M", "-r", readerScript, "--", path, mark},
 	})
 	_, line, printed := bytes.Cut(output, []byte(mark))
@@ -85,6 +85,9 @@ func runConfig(ctx context.Context, php, path string, user *command.User) (PHPCo
 	}
 	c.DBPass, c.PHPVersion, c.ReadBy = config.Secret(password), read.PHP, "php"
 	c.RedisSession = redisAddress(read.SessionRedisHost, read.SessionRedisPort)
+	if c.DBType == "" && err != nil {
+		return PHPConfig{}, fmt.Errorf("read %s by PHP as %s: it cannot be opened or breaks off: %w", path, user.Name, withoutOutput(err))
+	}
 	c.setDefaults()
 	return c, c.check()
 }

@@ -53,15 +53,20 @@ func (c *PHPConfig) check() error {
 	if u, err := url.Parse(c.WWWRoot); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		problems = append(problems, errors.New("config.php: $CFG->wwwroot is no http or https address"))
 	}
-	for name, path := range map[string]string{
-		"dataroot": c.DataRoot, "tempdir": c.TempDir, "cachedir": c.CacheDir, "localcachedir": c.LocalCacheDir,
-		"backuptempdir": c.BackupTempDir, "filedir": c.FileDir, "trashdir": c.TrashDir, "secretdataroot": c.SecretDataRoot,
-	} {
-		if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) || path == "/" {
-			problems = append(problems, fmt.Errorf("config.php: $CFG->%s is no absolute path", name))
+	if !usablePath(c.DataRoot) {
+		return errors.Join(append(problems, errors.New("config.php: $CFG->dataroot is no absolute path"))...)
+	}
+	for _, path := range []string{c.TempDir, c.CacheDir, c.LocalCacheDir, c.BackupTempDir, c.FileDir, c.TrashDir, c.SecretDataRoot} {
+		if !usablePath(path) {
+			problems = append(problems, errors.New("config.php: one of tempdir, cachedir, localcachedir, backuptempdir, filedir, trashdir or secretdataroot is no absolute path"))
+			break
 		}
 	}
 	return errors.Join(problems...)
+}
+
+func usablePath(path string) bool {
+	return filepath.IsAbs(path) && !strings.ContainsRune(path, 0) && filepath.Clean(path) != "/"
 }
 
 // redisAddress is host:port, or the path of a socket.
