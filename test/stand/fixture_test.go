@@ -10,6 +10,7 @@ import (
 )
 
 func TestFixturesLoad(t *testing.T) {
+	t.Parallel()
 	stand.Need(t, stand.MariaDB)
 	if _, err := stand.Fixtures(); errors.Is(err, stand.ErrNoFixtures) && os.Getenv("CI") == "" {
 		t.Skipf("the dumps of real sites are not loaded: %v", err)

@@ -79,7 +79,7 @@ func (m *MariaDBServer) Start() error {
 		"--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync",
 		"--performance-schema=OFF", "--skip-name-resolve",
 	}, m.options.Settings...)
-	p, err := startProcess(m.ctx, "MariaDB", filepath.Join(m.Dir, "mariadbd.log"), m.account, m.Dir, argv...)
+	p, err := startProcess(m.ctx, "MariaDB", filepath.Join(m.Dir, "mariadbd.log"), m.account, m.Dir, nil, argv...)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 )
 
 func TestMariaDBComesBackAfterKill(t *testing.T) {
+	t.Parallel()
 	stand.Need(t, stand.MariaDB)
 	db, err := stand.StartMariaDB(t.Context(), stand.TempDir(t), stand.MariaDBOptions{})
 	if err != nil {

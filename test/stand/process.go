@@ -29,11 +29,12 @@ type process struct {
 	err    error         // how it ended; read only after done
 }
 
-// startProcess starts a program whose output goes to the file log. It ends with ctx.
+// startProcess starts a program in dir whose output goes to the file log, with environment
+// (NAME=value) added to this process's own. It ends with ctx.
 //
 // The parent-death signal is bound to the thread that forked the child, so a goroutine holds
 // its thread until the child has ended. SIGTERM, not SIGKILL: masters then take their workers along.
-func startProcess(ctx context.Context, name, log string, account Account, dir string, argv ...string) (*process, error) {
+func startProcess(ctx context.Context, name, log string, account Account, dir string, environment []string, argv ...string) (*process, error) {
 	path, err := find(argv[0])
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -44,6 +45,7 @@ func startProcess(ctx context.Context, name, log string, account Account, dir st
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, path, argv[1:]...) //nolint:gosec // a test starts what it says
+	cmd.Env = append(os.Environ(), environment...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopTimeout
@@ -113,6 +115,12 @@ func (p *process) kill() {
 }
 
 func (p *process) signal(s syscall.Signal) error { return syscall.Kill(p.pid, s) }
+
+// children lists the pids of the program's own children.
+func (p *process) children() ([]string, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.pid, p.pid))
+	return strings.Fields(string(data)), err
+}
 
 // tail is the end of the program's output, for error messages.
 func (p *process) tail() string {

@@ -11,6 +11,7 @@ import (
 
 // TestSiteKinds boots a site of each layout and each kind of config.php through its own PHP.
 func TestSiteKinds(t *testing.T) {
+	t.Parallel()
 	stand.Need(t, stand.MariaDB, stand.PHP)
 	dir := stand.TempDir(t)
 	db, err := stand.StartMariaDB(t.Context(), dir, stand.MariaDBOptions{})
