@@ -15,9 +15,12 @@ import (
 var databaseSize = desc("database", "schema_bytes",
 	"Size of the site's schema as the server estimates it, data and indexes; measured every five minutes.", "site")
 
-// sizeCadence is how long a measured size, or a failure to measure it, counts. Measuring costs up to 30 ms
-// on the 500 tables of a Moodle, and a size moves slowly.
-const sizeCadence = 5 * time.Minute
+// Measuring costs up to 30 ms on the 500 tables of a Moodle, and a size moves slowly. A server in trouble is
+// not asked again at once.
+const (
+	sizeCadence      = 5 * time.Minute
+	sizeRetryCadence = time.Minute
+)
 
 // schemaSizes measures the size of schemas now and then.
 type schemaSizes struct {
@@ -58,7 +61,11 @@ func (s *schemaSizes) of(ctx context.Context, conn *sql.Conn, schema schemaOn) m
 	size, known := s.measured[schema]
 	s.mu.Unlock()
 	now := s.clock()
-	if age := now.Sub(size.at); known && age >= 0 && age < sizeCadence {
+	cadence := sizeCadence
+	if size.err != nil {
+		cadence = sizeRetryCadence
+	}
+	if age := now.Sub(size.at); known && age >= 0 && age < cadence {
 		return size
 	}
 	size = measuredSize{at: now}
