@@ -33,6 +33,7 @@ type MariaDBServer struct {
 	account Account         // the system account of the server process
 	admin   string          // the all-powerful database account
 	options MariaDBOptions
+	tmpDir  string // as an option
 	process *process
 }
 
@@ -53,11 +54,15 @@ func StartMariaDB(ctx context.Context, dir string, options MariaDBOptions) (*Mar
 			return nil, err
 		}
 	}
-	if err := makeOwned(m.Dir, account, 0o755); err != nil {
-		return nil, err
+	// A starting server removes all temporary tables in its tmpdir, also those of a neighbour.
+	m.tmpDir = "--tmpdir=" + filepath.Join(m.Dir, "tmp")
+	for _, d := range []string{m.Dir, filepath.Join(m.Dir, "tmp")} {
+		if err := makeOwned(d, account, 0o755); err != nil {
+			return nil, err
+		}
 	}
 	install := []string{
-		"mariadb-install-db", "--no-defaults", "--datadir=" + m.dataDir(), "--skip-test-db", "--skip-name-resolve",
+		"mariadb-install-db", "--no-defaults", "--datadir=" + m.dataDir(), m.tmpDir, "--skip-test-db", "--skip-name-resolve",
 		"--auth-root-authentication-method=socket", "--auth-root-socket-user=" + m.admin, "--innodb-log-file-size=16M",
 	}
 	if err := run(ctx, account, install...); err != nil {
@@ -71,7 +76,7 @@ func (m *MariaDBServer) dataDir() string { return filepath.Join(m.Dir, "data") }
 // Start starts the server again after Stop or Kill, on the same data, socket and port.
 func (m *MariaDBServer) Start() error {
 	argv := append([]string{
-		"mariadbd", "--no-defaults", "--datadir=" + m.dataDir(), "--socket=" + m.Socket,
+		"mariadbd", "--no-defaults", "--datadir=" + m.dataDir(), m.tmpDir, "--socket=" + m.Socket,
 		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(m.Port),
 		"--pid-file=" + filepath.Join(m.Dir, "mariadbd.pid"),
 		"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=16M",
