@@ -121,7 +121,7 @@ func (f *Finder) read(ctx context.Context, entry config.Site, pools []phpfpm.Poo
 	if err != nil {
 		return nil, err
 	}
-	site.User = user.Name
+	site.User, site.Environment = user.Name, environment(pools, user.Name)
 	if site.PHP == "" {
 		site.PHP, _ = command.Look("php")
 	}
@@ -129,7 +129,7 @@ func (f *Finder) read(ctx context.Context, entry config.Site, pools []phpfpm.Poo
 		site.Config = literal
 		return site, literalErr
 	}
-	site.Config, err = runConfig(ctx, site.PHP, filepath.Join(dir, "config.php"), user, environment(pools, user.Name))
+	site.Config, err = runConfig(ctx, site.PHP, filepath.Join(dir, "config.php"), user, site.Environment)
 	if err != nil && literalErr == nil {
 		f.Logger.Warn("config.php was read without PHP, which failed", "dir", dir, "err", err)
 		site.Config, err = literal, nil

@@ -21,6 +21,10 @@ type Site struct {
 	Config  PHPConfig
 	Version Version
 
+	// Environment is what the site's PHP-FPM pools give to PHP, for getenv() in config.php. It may hold the
+	// database password: it goes to the site's own programs, as the site's user, and nowhere else.
+	Environment []string
+
 	Monitor config.Account // from the configuration; empty parts have the defaults of DSN
 	Admin   config.Account
 }

@@ -24,6 +24,9 @@ type Pool struct {
 	MaxChildren  int    `json:"max_children,omitempty"`
 	StatusPath   string `json:"status_path,omitempty"`
 	StatusListen string `json:"status_listen,omitempty"`
+	// Env is what the pool gives to PHP (env[NAME] = value). It often holds the database password of a
+	// config.php that uses getenv(), so it is never written anywhere.
+	Env []string `json:"-"`
 }
 
 // ReadPools reads every pool file that the patterns match.
@@ -54,7 +57,10 @@ func readFile(path string) ([]Pool, error) {
 	var pools []Pool
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
-		line, _, _ := strings.Cut(strings.TrimSpace(lines.Text()), ";")
+		line := strings.TrimSpace(lines.Text())
+		if strings.HasPrefix(line, ";") {
+			continue
+		}
 		if name, found := strings.CutPrefix(line, "["); found {
 			name, _, _ = strings.Cut(name, "]")
 			pools = append(pools, Pool{Name: name, File: path, Version: versionOf(path)})
@@ -64,7 +70,7 @@ func readFile(path string) ([]Pool, error) {
 		if !found || len(pools) == 0 {
 			continue
 		}
-		pools[len(pools)-1].set(strings.TrimSpace(key), strings.Trim(strings.TrimSpace(value), `"'`))
+		pools[len(pools)-1].set(strings.TrimSpace(key), literal(value))
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("read pool file %s: %w", path, err)
@@ -72,8 +78,23 @@ func readFile(path string) ([]Pool, error) {
 	return withoutGlobal(pools), nil
 }
 
+// literal is a value without its quotes, or without the comment behind it.
+func literal(value string) string {
+	value = strings.TrimSpace(value)
+	if len(value) > 1 && (value[0] == '"' || value[0] == '\'') {
+		if end := strings.IndexByte(value[1:], value[0]); end >= 0 {
+			return value[1 : 1+end]
+		}
+	}
+	value, _, _ = strings.Cut(value, ";")
+	return strings.TrimSpace(value)
+}
+
 func (p *Pool) set(key, value string) {
 	value = strings.ReplaceAll(value, "$pool", p.Name)
+	if name, found := strings.CutPrefix(key, "env["); found && !strings.HasPrefix(value, "$") {
+		p.Env = append(p.Env, strings.TrimSuffix(name, "]")+"="+value)
+	}
 	switch key {
 	case "user":
 		p.User = value
