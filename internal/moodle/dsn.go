@@ -1,6 +1,7 @@
 package moodle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -100,9 +101,8 @@ func (c PHPConfig) address() (network, address string) {
 		}
 	}
 	if host == "localhost" && port == 0 {
-		if socket := existing(defaultSockets); socket != "" {
-			return "unix", socket
-		}
+		// A server that is down has no socket; its address, which is also its label, must stay the same.
+		return "unix", cmp.Or(existing(defaultSockets), defaultSockets[0])
 	}
 	if host == "localhost" {
 		host = "127.0.0.1"
