@@ -11,10 +11,10 @@ import (
 	"syscall"
 )
 
-// WebServer is a running Prometheus or Alertmanager.
+// WebServer is a running Prometheus, Alertmanager or exporter.
 type WebServer struct {
 	URL        string // http://127.0.0.1:port
-	ConfigFile string
+	ConfigFile string // empty for the exporter
 	process    *process
 }
 

@@ -157,7 +157,7 @@ func (s *Site) PHP(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "php", args...) //nolint:gosec // a test runs what it says
 	cmd.Dir = s.CodeDir
 	cmd.Env = append(os.Environ(), s.environment...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.Web.credential(), Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.Web.credential()}
 	return cmd
 }
 
