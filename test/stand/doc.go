@@ -27,6 +27,12 @@
 // Fixture asks for a real site's rows instead of the stand-in's few; where the dumps are absent
 // (a clone by a stranger) the stand-in's are used, under CI that fails. Site.Real says which.
 //
-// Tests name the programs they need with [Need]. It is the only thing here that may skip a test:
-// under CI, or as root, a missing program fails the test instead.
+// The rest of a host: [StartPHPFPM] and [StartNginx] serve a site over TLS ([NginxServer.Renew]
+// replaces its certificate, also by an expired one), [StartRedis], [StartPrometheus],
+// [StartAlertmanager], [StartSMTPSink] for the mails it sends, [StartExporter] for the built binary.
+// Servers have Close; MariaDBServer also Stop, Kill (kill -9) and Start; others are killed by Pid.
+//
+// Tests name the programs they need with [Need], and the dumps with [NeedFixtures] where the
+// stand-in would not do. Nothing else here may skip a test: under CI what is missing fails it,
+// and so does a missing program as root, who could have installed it.
 package stand

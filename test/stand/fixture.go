@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"testing"
 )
 
 // ErrNoFixtures says that the dumps of real sites are not on this machine. They are not part of
@@ -33,6 +34,20 @@ func Fixtures() (string, error) {
 		if dir == filepath.Dir(dir) {
 			return "", ErrNoFixtures
 		}
+	}
+}
+
+// NeedFixtures ends a test that has no meaning without the dumps of real sites: it fails under CI
+// and skips elsewhere, saying what is lost. Prefer SiteOptions.Fixture, which falls back.
+func NeedFixtures(t testing.TB) {
+	t.Helper()
+	_, err := Fixtures()
+	switch {
+	case err == nil:
+	case underCI():
+		t.Fatal(err)
+	default:
+		t.Skipf("%s not tested: %v", t.Name(), err)
 	}
 }
 

@@ -2,8 +2,6 @@ package stand_test
 
 import (
 	"database/sql"
-	"errors"
-	"os"
 	"testing"
 
 	"github.com/moodle-exporter/moodle-exporter/test/stand"
@@ -12,9 +10,7 @@ import (
 func TestFixturesLoad(t *testing.T) {
 	t.Parallel()
 	stand.Need(t, stand.MariaDB)
-	if _, err := stand.Fixtures(); errors.Is(err, stand.ErrNoFixtures) && os.Getenv("CI") == "" {
-		t.Skipf("the dumps of real sites are not loaded: %v", err)
-	}
+	stand.NeedFixtures(t)
 	db, err := stand.StartMariaDB(t.Context(), stand.TempDir(t), stand.MariaDBOptions{})
 	if err != nil {
 		t.Fatal(err)
