@@ -16,7 +16,7 @@ import (
 var command = regexp.MustCompile("moodle-exporter ((?:[a-z]+ ?)+)")
 
 // The commands that exist; a runbook must not send anyone to one that does not.
-var commands = []string{"status", "backup", "backup list", "backup show", "config check", "config show", "config grants"}
+var commands = []string{"status", "backup", "backup list", "backup show", "jobs", "config check", "config show", "config grants"}
 
 func TestRunbooks(t *testing.T) {
 	sections := []string{"## What users notice\n", "## Confirm\n", "## Fix\n", "## Prevent\n"}
