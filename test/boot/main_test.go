@@ -18,6 +18,9 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
+	if os.Getenv(ownerVariable) != "" {
+		bootAndWait()
+	}
 	code := m.Run()
 	if shared.machine != nil {
 		if err := shared.machine.Close(); err != nil {
