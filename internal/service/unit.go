@@ -1,0 +1,148 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+)
+
+// NotFound is the state of a unit that systemd does not know.
+const NotFound = "not-found"
+
+// States are all that a unit can be in: systemd's ActiveState, and NotFound.
+func States() []string {
+	return []string{"active", "reloading", "activating", "deactivating", "inactive", "failed", "maintenance", NotFound}
+}
+
+// Unit is what systemd says about a unit. What it does not count is nil.
+type Unit struct {
+	Name  string // as asked for, with its suffix
+	State string // one of States
+	// Started is when the unit became active; zero if it is not, or never was.
+	Started  time.Time
+	Restarts *uint64 // automatic ones, NRestarts
+	Memory   *uint64 // bytes
+	Tasks    *uint64
+	CPU      *time.Duration
+	MainPID  uint32 // 0 for none
+}
+
+// Up is true of a unit that does its work: active, or re-reading its configuration.
+func (u Unit) Up() bool { return u.State == "active" || u.State == "reloading" }
+
+// Name completes a unit's name as systemctl does: nginx is nginx.service.
+func Name(name string) string {
+	for _, suffix := range []string{".service", ".socket", ".timer", ".mount", ".automount", ".path", ".target", ".slice", ".scope", ".swap", ".device"} {
+		if strings.HasSuffix(name, suffix) {
+			return name
+		}
+	}
+	return name + ".service"
+}
+
+// askable is what systemd accepts as the name of a unit that is no template, systemd.unit(5). It would leave out
+// another name without a word, or refuse the whole question.
+var askable = regexp.MustCompile(`^[a-zA-Z0-9:_.\\-]+(@[a-zA-Z0-9:_.\\-]+)?\.[a-z]+$`)
+
+// Units reads the named units, in the order of the names and each once. A name that systemd does not know is a unit in
+// the state NotFound. With an error about some unit's counters all states are still valid; otherwise there are no units.
+func (b *Bus) Units(ctx context.Context, names []string) ([]Unit, error) {
+	var units []Unit
+	var incomplete error
+	err := b.ask(ctx, func(ctx context.Context, systemd *dbus.Conn) error {
+		read, partly, err := read(ctx, systemd, names)
+		if err == nil {
+			units, incomplete = read, partly
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return units, incomplete
+}
+
+// read asks for all states in one call, and for the counters of each unit that is there in one more.
+func read(ctx context.Context, systemd *dbus.Conn, names []string) (units []Unit, partly, err error) {
+	var known []string
+	for _, name := range names {
+		name = Name(name)
+		if slices.ContainsFunc(units, func(u Unit) bool { return u.Name == name }) {
+			continue
+		}
+		units = append(units, Unit{Name: name, State: NotFound})
+		if len(name) < 256 && askable.MatchString(name) {
+			known = append(known, name)
+		}
+	}
+	if len(known) == 0 {
+		return units, nil, nil
+	}
+	list, err := systemd.ListUnitsByNamesContext(ctx, known)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list units: %w", err)
+	}
+	if len(list) != len(known) {
+		return nil, nil, fmt.Errorf("list units: systemd answered for %d of %d names", len(list), len(known))
+	}
+	// systemd answers in the order of the question, with its own name for a unit that was asked for by an alias.
+	for i, status := range list {
+		u := &units[slices.IndexFunc(units, func(u Unit) bool { return u.Name == known[i] })]
+		if status.LoadState == NotFound && status.ActiveState == "inactive" {
+			continue
+		}
+		u.State = state(status.ActiveState)
+		properties, err := systemd.GetAllPropertiesContext(ctx, status.Name)
+		if ctx.Err() != nil {
+			return nil, nil, fmt.Errorf("read unit %s: %w", u.Name, ctx.Err())
+		}
+		if err != nil {
+			partly = errors.Join(partly, fmt.Errorf("read unit %s: %w", u.Name, err))
+			continue
+		}
+		u.take(properties)
+	}
+	return units, partly, nil
+}
+
+// state maps states that are newer than States: refreshing, of systemd 257, is at work on its mounts while active.
+func state(active string) string {
+	if active == "refreshing" {
+		return "reloading"
+	}
+	return active
+}
+
+// take reads the properties of org.freedesktop.systemd1(5).
+func (u *Unit) take(properties map[string]any) {
+	if entered, ok := properties["ActiveEnterTimestamp"].(uint64); ok && entered > 0 && u.Up() {
+		u.Started = time.UnixMicro(int64(min(entered, math.MaxInt64))) //nolint:gosec // bounded
+	}
+	if restarts, ok := properties["NRestarts"].(uint32); ok {
+		n := uint64(restarts)
+		u.Restarts = &n
+	}
+	u.MainPID, _ = properties["MainPID"].(uint32)
+	u.Memory = counted(properties["MemoryCurrent"])
+	u.Tasks = counted(properties["TasksCurrent"])
+	if cpu := counted(properties["CPUUsageNSec"]); cpu != nil {
+		used := time.Duration(min(*cpu, math.MaxInt64)) //nolint:gosec // bounded
+		u.CPU = &used
+	}
+}
+
+// counted returns nil for 2^64-1, which is how systemd says that it does not count.
+func counted(property any) *uint64 {
+	n, ok := property.(uint64)
+	if !ok || n == math.MaxUint64 {
+		return nil
+	}
+	return &n
+}
