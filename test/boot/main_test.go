@@ -10,6 +10,13 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/test/boot"
 )
 
+// disks of the shared machine: sites and backups on their own, and one with a fault.
+var disks = []boot.Disk{
+	{Path: "/var/www", Megabytes: 512},
+	{Path: "/backup", Megabytes: 512},
+	{Path: "/srv/archive", Megabytes: 16, ReadOnly: true},
+}
+
 // shared is the one machine of this package, booted by the first test that asks for it.
 var shared struct {
 	once    sync.Once
@@ -36,11 +43,7 @@ func machine(t *testing.T) *boot.Machine {
 	t.Helper()
 	boot.Need(t)
 	shared.once.Do(func() {
-		shared.machine, shared.err = boot.Start(context.Background(), boot.Options{Disks: []boot.Disk{
-			{Path: "/var/www", Megabytes: 512},
-			{Path: "/backup", Megabytes: 512},
-			{Path: "/srv/archive", Megabytes: 16, ReadOnly: true},
-		}})
+		shared.machine, shared.err = boot.Start(context.Background(), boot.Options{Disks: disks})
 	})
 	if shared.err != nil {
 		t.Fatal(shared.err)
