@@ -22,6 +22,7 @@ type mutant struct {
 // TestMutantsAreFound breaks each rule in one place after another: some promtool test must fail.
 // A mutant that none finds is something the tests do not pin.
 func TestMutantsAreFound(t *testing.T) {
+	t.Parallel()
 	stand.Need(t, stand.Prometheus)
 	for name, file := range ruleFiles(t) {
 		t.Run(name, func(t *testing.T) {
