@@ -19,7 +19,7 @@ var (
 	jobLastEnd     = jobDesc("last_end_timestamp_seconds", "When the last run ended, as Unix time.")
 	jobLastSuccess = jobDesc("last_success_timestamp_seconds", "When the job last ended well, as Unix time; a failure does not change it.")
 	jobDuration    = jobDesc("last_duration_seconds", "How long the last run took.")
-	jobResult      = jobDesc("last_result", "1 if the last run did its work, 0 if it failed or was interrupted; absent while it runs.")
+	jobResult      = jobDesc("last_result", "1 if the last finished run did its work, 0 if it failed or was interrupted.")
 	jobRuns        = jobDesc("runs_total", "Runs started.")
 	jobFailures    = jobDesc("failures_total", "Runs that failed or were interrupted.")
 	jobStep        = jobDesc("step_duration_seconds", "How long each finished step of the last run took.", "step")
@@ -72,8 +72,8 @@ func emitRecord(emit Emit, record *job.Record, now time.Time) error {
 	if running && record.TotalBytes > 0 {
 		emit.gauge(jobProgress, min(1, float64(record.DoneBytes)/float64(record.TotalBytes)), labels...)
 	}
-	if !running {
-		emit.gauge(jobResult, flag(record.State.Good()), labels...)
+	if last, ended := record.Result(); ended {
+		emit.gauge(jobResult, flag(last.Good()), labels...)
 	}
 	if duration, ended := record.Duration(); ended && duration >= 0 {
 		emit.gauge(jobDuration, duration.Seconds(), labels...)

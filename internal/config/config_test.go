@@ -95,3 +95,23 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("sites: [{dir: /m}]\nbackup: {max_age: 8d}\n"))
 	f.Fuzz(func(_ *testing.T, content []byte) { _, _ = Parse(content) })
 }
+
+// The example says nothing as it is, and is a good configuration once its comment signs are gone.
+func TestExample(t *testing.T) {
+	var uncommented strings.Builder
+	for line := range strings.Lines(Example) {
+		if setting, found := strings.CutPrefix(line, "#"); found && !strings.HasPrefix(setting, " ") || strings.HasPrefix(line, "#  ") {
+			uncommented.WriteString(setting)
+		}
+	}
+	if !strings.Contains(uncommented.String(), "password_file") {
+		t.Fatalf("nothing was uncommented:\n%s", uncommented.String())
+	}
+	if _, err := Parse([]byte(uncommented.String())); err != nil {
+		t.Errorf("%v\n%s", err, uncommented.String())
+	}
+	silent, err := Parse([]byte(Example))
+	if err != nil || len(silent.Sites) != 0 {
+		t.Errorf("%v %+v", err, silent)
+	}
+}

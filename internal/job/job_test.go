@@ -36,6 +36,7 @@ func TestOutcomes(t *testing.T) {
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
 	var firstSuccess time.Time
+	results := []State{OK, Failed, Interrupted}
 	for i, c := range []struct {
 		ctx      context.Context
 		outcome  error
@@ -48,6 +49,10 @@ func TestOutcomes(t *testing.T) {
 		{context.Background(), ErrPartial, Partial, 2},
 	} {
 		err := runner.Do(c.ctx, Spec{Job: "backup", Site: "lms"}, func(ctx context.Context, run *Run) error {
+			running := only(t, runner)
+			if last, ended := running.Result(); ended != (i > 0) || ended && last != results[i-1] {
+				t.Errorf("%d: while it runs, the last result is %q", i, last)
+			}
 			run.Add(5)
 			return run.Step(ctx, "dump", func(context.Context) error { return c.outcome })
 		})
@@ -89,6 +94,9 @@ func TestLocked(t *testing.T) {
 	runner := testRunner(t.TempDir())
 	err := runner.Do(context.Background(), Spec{Job: "backup", Site: "lms"}, func(ctx context.Context, run *Run) error {
 		before := only(t, runner)
+		if state, ended := before.Result(); ended {
+			t.Errorf("a first run that is at work has ended as %s", state)
+		}
 		if !before.Alive("/proc") {
 			t.Error("a running job is not alive")
 		}

@@ -33,15 +33,17 @@ func (s State) Good() bool { return s == OK || s == Partial }
 
 // Record is the last run of one job of one site, as it lies in <state>/jobs/<site>/<job>.json, format 1.
 type Record struct {
-	Format   int    `json:"format"`
-	Job      string `json:"job"`
-	Site     string `json:"site"` // _host for jobs of the whole host
-	ID       string `json:"id"`
-	State    State  `json:"state"`
-	PID      int    `json:"pid"`
-	PIDStart uint64 `json:"pid_start"`       // field 22 of /proc/PID/stat: tells a recycled pid
-	PGIDs    []int  `json:"pgids,omitempty"` // process groups that hold the lock
-	BootID   string `json:"boot_id"`
+	Format int    `json:"format"`
+	Job    string `json:"job"`
+	Site   string `json:"site"` // _host for jobs of the whole host
+	ID     string `json:"id"`
+	State  State  `json:"state"`
+	// LastState is how the run before this one ended: what a reader shows while this one is at work.
+	LastState State  `json:"last_state,omitempty"`
+	PID       int    `json:"pid"`
+	PIDStart  uint64 `json:"pid_start"`       // field 22 of /proc/PID/stat: tells a recycled pid
+	PGIDs     []int  `json:"pgids,omitempty"` // process groups that hold the lock
+	BootID    string `json:"boot_id"`
 
 	Started     time.Time  `json:"started"`
 	Ended       *time.Time `json:"ended,omitempty"`
@@ -92,6 +94,14 @@ func (r Record) Settled(procRoot string) Record {
 		return r.interrupted()
 	}
 	return r
+}
+
+// Result is how the last finished run ended; false before the first one has.
+func (r *Record) Result() (State, bool) {
+	if r.State == Running {
+		return r.LastState, r.LastState != ""
+	}
+	return r.State, true
 }
 
 // Read returns every readable record under the state directory. Files that cannot be read or understood

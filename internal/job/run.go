@@ -2,13 +2,12 @@ package job
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
 	"sync"
 	"time"
-
-	"encoding/json"
 )
 
 // Run is one run at work. Its methods may be called from several goroutines.
@@ -19,6 +18,7 @@ type Run struct {
 	path    string
 	lock    *Lock
 	logfile *os.File
+	own     *slog.Logger // to the run's own log alone
 
 	mu     sync.Mutex
 	record Record
@@ -123,7 +123,8 @@ func (run *Run) heartbeat(ctx context.Context) (stop func()) {
 	return func() { cancel(); done.Wait() }
 }
 
-// end writes the outcome into record and history.
+// end writes the outcome into record, history and the run's own log; to the terminal it goes with the error
+// that Do returns.
 func (run *Run) end(ctx context.Context, outcome error) error {
 	run.count(func(r *Record) {
 		now := run.now()
@@ -138,6 +139,11 @@ func (run *Run) end(ctx context.Context, outcome error) error {
 		}
 	})
 	err := run.save()
+	if outcome != nil {
+		run.own.Error("ended", "state", run.record.State, "err", outcome)
+	} else {
+		run.own.Info("ended", "state", run.record.State)
+	}
 	run.runner.remember(run.record)
 	run.runner.pruneLogs(run.record)
 	return errors.Join(err, run.logfile.Close())

@@ -98,9 +98,9 @@ func (r *Runner) begin(spec Spec, lock *Lock) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := &Run{runner: r, path: path, record: record, lock: lock, logfile: logfile}
-	run.Logger = slog.New(slog.NewMultiHandler(r.Logger.Handler(), slog.NewTextHandler(logfile, nil))).
-		With("job", spec.Job, "site", spec.Site, "id", record.ID)
+	own := slog.NewTextHandler(logfile, nil)
+	run := &Run{runner: r, path: path, record: record, lock: lock, logfile: logfile, own: slog.New(own)}
+	run.Logger = slog.New(slog.NewMultiHandler(r.Logger.Handler(), own)).With("job", spec.Job, "site", spec.Site, "id", record.ID)
 	if err := run.save(); err != nil {
 		return nil, errors.Join(err, logfile.Close())
 	}
@@ -120,7 +120,7 @@ func (r *Runner) newRecord(spec Spec, last Record) (Record, error) {
 	return Record{
 		Format: 1, Job: spec.Job, Site: spec.Site, ID: now.Format(IDLayout), State: Running,
 		PID: os.Getpid(), PIDStart: start, BootID: boot, Started: now, PlannedUntil: spec.PlannedUntil,
-		LastSuccess: last.LastSuccess, Runs: last.Runs + 1, Failures: last.Failures,
+		LastState: last.State, LastSuccess: last.LastSuccess, Runs: last.Runs + 1, Failures: last.Failures,
 	}, nil
 }
 

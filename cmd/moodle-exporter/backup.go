@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+
+	"github.com/moodle-exporter/moodle-exporter/backup"
+	"github.com/moodle-exporter/moodle-exporter/internal/config"
+	"github.com/moodle-exporter/moodle-exporter/internal/job"
+	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
+)
+
+func backupClause(app *kingpin.Application) *kingpin.CmdClause {
+	if command := app.GetCommand("backup"); command != nil {
+		return command
+	}
+	return app.Command("backup", "Make and look at backups. Without another word: make one of every site.")
+}
+
+func backupCreateCommand(app *kingpin.Application) (string, action) {
+	command := backupClause(app).Command("create", "Back up every site of this host, or the named one.").Default()
+	site := command.Flag("site", "Only this site.").String()
+	only := command.Flag("only", "Only these components, separated by commas: "+strings.Join(backup.Components, ", ")+".").String()
+	dry := command.Flag("dry-run", "Check everything and say what would be done, and do nothing.").Bool()
+	return command.FullCommand(), func(ctx context.Context, e *environment) error {
+		settings, err := e.config()
+		if err != nil {
+			return err
+		}
+		found, err := e.findSites(ctx, settings, *site)
+		if err != nil && *site != "" {
+			return err
+		}
+		var failures sites
+		if err != nil {
+			failures = append(failures, err)
+		}
+		for _, one := range found {
+			if err := e.backUp(ctx, settings, one, components(*only), *dry); err != nil {
+				failures = append(failures, fmt.Errorf("backup of %s: %w", one.Name, err))
+			}
+			if ctx.Err() != nil {
+				break
+			}
+		}
+		if len(failures) == 0 {
+			return nil
+		}
+		return failures
+	}
+}
+
+func components(only string) []string {
+	return strings.FieldsFunc(only, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// backUp makes one backup of one site as a job.
+func (e *environment) backUp(ctx context.Context, settings *config.Config, site *moodle.Site, only []string, dry bool) error {
+	hostname, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	options := backup.Options{Site: site, Config: settings.Backup, Components: only, Version: version.Version,
+		Host: hostname, Clock: e.clock, Logger: e.logger}
+	if dry {
+		plan, err := backup.DryRun(ctx, options)
+		if err != nil {
+			return err
+		}
+		return plan.WriteText(e.stdout)
+	}
+	dir := backup.SiteDir(settings.Backup.Dir, site.Name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the backup directory: %w", err)
+	}
+	runner := e.runner()
+	bar := newBar(e.stderr, "backup of "+site.Name)
+	runner.Watch = bar.show
+	spec := job.Spec{Job: "backup", Site: site.Name, Locks: []string{backup.LockPath(settings.Backup.Dir, site.Name)}}
+	err = runner.Do(ctx, spec, func(ctx context.Context, run *job.Run) error {
+		options.Logger = run.Logger
+		manifest, err := backup.Create(ctx, options, run)
+		if manifest != nil {
+			bar.end()
+			err = errors.Join(err, e.sayBackup(manifest))
+		}
+		return err
+	})
+	bar.end()
+	// The exporter learns of the new backup at once. It will see it in five minutes anyway.
+	if refreshErr := e.probe(settings).RefreshBackups(site.Name); refreshErr != nil {
+		e.logger.Warn("the exporter sees this backup only at its next look", "err", refreshErr)
+	}
+	return err
+}
+
+// sayBackup is one line for a person; under cron nobody wants to read that all is well.
+func (e *environment) sayBackup(manifest *backup.Manifest) error {
+	if !terminal(e.stdout) {
+		return nil
+	}
+	return backup.WriteManifest(e.stdout, manifest)
+}
+
+// eachStore calls look for every site of this host, or the named one, whether or not its code is still there:
+// backups outlive their site.
+func (e *environment) eachSiteWithBackups(settings *config.Config, name string, look func(site string) error) error {
+	if name != "" {
+		return look(name)
+	}
+	entries, err := os.ReadDir(settings.Backup.Dir)
+	if errors.Is(err, os.ErrNotExist) {
+		_, err = fmt.Fprintf(e.stdout, "There is no backup yet: %s does not exist.\n", settings.Backup.Dir)
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("look for backups: %w", err)
+	}
+	var failures sites
+	for _, entry := range entries {
+		if entry.IsDir() && config.ValidName.MatchString(entry.Name()) {
+			if err := look(entry.Name()); err != nil {
+				failures = append(failures, err)
+			}
+		}
+	}
+	if len(failures) == 0 {
+		return nil
+	}
+	return failures
+}

@@ -1,0 +1,222 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/moodle-exporter/moodle-exporter/backup"
+	"github.com/moodle-exporter/moodle-exporter/internal/certificate"
+	"github.com/moodle-exporter/moodle-exporter/internal/command"
+	"github.com/moodle-exporter/moodle-exporter/internal/config"
+	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
+	"github.com/moodle-exporter/moodle-exporter/internal/phpfpm"
+)
+
+// Probe takes the privileged look.
+type Probe struct {
+	Config   *config.Config
+	Finder   *moodle.Finder
+	StateDir string
+	Group    int // gid that may read the facts, -1 for none
+	Clock    func() time.Time
+	Logger   *slog.Logger
+	// Services finds the units that matter to Moodle; nil where there is no systemd.
+	Services func(context.Context) ([]string, error)
+	// CertificateFiles are patterns used where the configuration names none.
+	CertificateFiles []string
+}
+
+// DefaultCertificateFiles is where certbot keeps what the web server serves.
+var DefaultCertificateFiles = []string{"/etc/letsencrypt/live/*/fullchain.pem"}
+
+// Run takes the look once and writes the facts of every site and of the host. It returns the sites with
+// their passwords, for a caller who runs as root anyway.
+func (p *Probe) Run(ctx context.Context) ([]*moodle.Site, error) {
+	sites, problems := p.Finder.Find(ctx, p.Config.Sites)
+	host := &HostFacts{Format: factsFormat, Taken: p.Clock().UTC(), Sites: []string{}}
+	for _, problem := range problems {
+		host.Problems = append(host.Problems, problem.Error())
+		p.Logger.Warn("a site cannot be used", "dir", problem.Dir, "err", problem.Err)
+	}
+	var failures []error
+	for _, site := range sites {
+		facts := p.look(ctx, site)
+		if ctx.Err() != nil {
+			return sites, fmt.Errorf("take the privileged look: %w", ctx.Err())
+		}
+		if err := write(p.StateDir, site.Name, facts, p.Group); err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		host.Sites = append(host.Sites, site.Name)
+	}
+	p.lookAtHost(ctx, host)
+	failures = append(failures, write(p.StateDir, config.HostName, host, p.Group), p.forget(host.Sites))
+	return sites, errors.Join(failures...)
+}
+
+// RefreshBackups writes what a backup run has just changed into the facts of its site, so that nobody waits
+// for the next look to see it.
+func (p *Probe) RefreshBackups(site string) error {
+	facts, err := ReadSite(p.StateDir, site)
+	if errors.Is(err, ErrNoFacts) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if facts.Backup, err = backup.ReadInventory(p.Config.Backup.Dir, site); err != nil {
+		return err
+	}
+	return write(p.StateDir, site, facts, p.Group)
+}
+
+func (p *Probe) look(ctx context.Context, site *moodle.Site) *SiteFacts {
+	facts := &SiteFacts{
+		Format: factsFormat, Taken: p.Clock().UTC(), Name: site.Name, Dir: site.Dir, Link: site.Link, User: site.User, PHP: site.PHP,
+		Primary: site.Primary, Config: site.Config, Version: site.Version,
+	}
+	note := func(err error) {
+		if err != nil {
+			facts.Problems = append(facts.Problems, err.Error())
+			p.Logger.Warn("part of the privileged look failed", "site", site.Name, "err", err)
+		}
+	}
+	on, err := maintenanceFile(site.Config.DataRoot)
+	if note(err); err == nil {
+		facts.CLIMaintenance = &on
+	}
+	note(p.askCLI(ctx, site, facts))
+	facts.Backup, err = backup.ReadInventory(p.Config.Backup.Dir, site.Name)
+	note(err)
+	return facts
+}
+
+// maintenanceFile says whether the site is closed by the file that Moodle's CLI maintenance mode is.
+func maintenanceFile(dataroot string) (bool, error) {
+	root, err := os.OpenRoot(dataroot)
+	if err != nil {
+		return false, fmt.Errorf("look into dataroot: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	_, err = root.Lstat("climaintenance.html")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+const (
+	cliCadence = 15 * time.Minute
+	cliTimeout = 60 * time.Second
+)
+
+// askCLI asks the site itself whether an upgrade is pending. It starts Moodle, which takes more than a
+// second, so the answer is kept for a quarter of an hour while the code stays the same.
+func (p *Probe) askCLI(ctx context.Context, site *moodle.Site, facts *SiteFacts) error {
+	before, err := ReadSite(p.StateDir, site.Name)
+	if err == nil && before.Version == site.Version && before.UpgradePending != nil && facts.Taken.Sub(before.CLIChecked).Abs() < cliCadence {
+		facts.UpgradePending, facts.CLIChecked = before.UpgradePending, before.CLIChecked
+		return nil
+	}
+	if site.PHP == "" {
+		return nil
+	}
+	user, err := command.SiteUser(site.User)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, cliTimeout)
+	defer cancel()
+	_, err = command.Output(ctx, 1<<20, command.Command{
+		Name: site.PHP, Args: []string{site.CLI("upgrade.php"), "--is-pending"}, Dir: "/", User: user, Env: site.Environment,
+	})
+	// 0 is no; 2 and 3 are yes, the latter for one that needs no maintenance (admin/cli/upgrade.php).
+	code := command.ExitCode(err)
+	if code != 0 && code != 2 && code != 3 {
+		return fmt.Errorf("ask upgrade.php whether an upgrade is pending: %w", err)
+	}
+	pending := code != 0
+	facts.UpgradePending, facts.CLIChecked = &pending, facts.Taken
+	return nil
+}
+
+func (p *Probe) lookAtHost(ctx context.Context, host *HostFacts) {
+	note := func(what string, err error) {
+		if err != nil {
+			host.Problems = append(host.Problems, fmt.Sprintf("%s: %v", what, err))
+			p.Logger.Warn("part of the privileged look failed", "part", what, "err", err)
+		}
+	}
+	var err error
+	host.Pools, err = phpfpm.ReadPools(p.Finder.PoolFiles...)
+	note("PHP-FPM pools", err)
+	host.Services = p.Config.Services
+	if len(host.Services) == 0 && p.Services != nil {
+		host.Services, err = p.Services(ctx)
+		note("services", err)
+	}
+	patterns := p.Config.Certificates.Files
+	if len(patterns) == 0 {
+		patterns = p.CertificateFiles
+	}
+	host.Certificates, err = certificates(patterns)
+	note("certificate files", err)
+}
+
+func certificates(patterns []string) ([]certificate.File, error) {
+	var found []certificate.File
+	var problems []error
+	for _, pattern := range patterns {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, err
+		}
+		if len(paths) == 0 && filepath.Clean(pattern) == pattern && !hasMeta(pattern) {
+			paths = []string{pattern} // named outright: its absence must be said
+		}
+		for _, path := range paths {
+			file, err := certificate.ReadFile(path)
+			if err != nil {
+				problems = append(problems, err)
+				continue
+			}
+			found = append(found, file)
+		}
+	}
+	return found, errors.Join(problems...)
+}
+
+func hasMeta(pattern string) bool {
+	for _, c := range pattern {
+		if c == '*' || c == '?' || c == '[' {
+			return true
+		}
+	}
+	return false
+}
+
+// forget removes the facts of sites that are no longer there.
+func (p *Probe) forget(sites []string) error {
+	paths, err := filepath.Glob(factsPath(p.StateDir, "*"))
+	if err != nil {
+		return err
+	}
+	keep := map[string]bool{factsPath(p.StateDir, config.HostName): true}
+	for _, site := range sites {
+		keep[factsPath(p.StateDir, site)] = true
+	}
+	var failures []error
+	for _, path := range paths {
+		if !keep[path] {
+			failures = append(failures, os.Remove(path))
+		}
+	}
+	return errors.Join(failures...)
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// usage is what a finished program took.
+type usage struct {
+	wall, cpu time.Duration
+	rss       int64 // largest process, bytes
+}
+
+func measure(command *exec.Cmd) (usage, error) {
+	start := time.Now()
+	if err := command.Run(); err != nil {
+		return usage{}, fmt.Errorf("%v: %w", command.Args, err)
+	}
+	resources, _ := command.ProcessState.SysUsage().(*syscall.Rusage)
+	return usage{wall: time.Since(start), cpu: command.ProcessState.UserTime() + command.ProcessState.SystemTime(), rss: resources.Maxrss * 1024}, nil
+}
+
+// benchBackup takes old and new in turn: the old scripts' pipelines, a first backup, a repeat with one
+// percent of new files.
+func (h *host) benchBackup(ctx context.Context) error {
+	var old, first, repeat []usage
+	for range h.rounds {
+		for _, one := range []struct {
+			into *[]usage
+			run  func(context.Context) (usage, error)
+		}{{&old, h.oldPipelines}, {&first, h.firstBackup}, {&repeat, h.repeatBackup}} {
+			figure, err := one.run(ctx)
+			if err != nil {
+				return err
+			}
+			*one.into = append(*one.into, figure)
+		}
+	}
+	fmt.Printf("%-44s %10s %10s %10s\n", "backup, median of rounds in turn", "wall s", "cpu s", "rss MB")
+	show := func(name string, figures []usage) time.Duration {
+		var wall, cpu []float64
+		var rss []int64
+		for _, f := range figures {
+			wall, cpu, rss = append(wall, f.wall.Seconds()), append(cpu, f.cpu.Seconds()), append(rss, f.rss)
+		}
+		fmt.Printf("%-44s %10.2f %10.2f %10d\n", name, median(wall), median(cpu), median(rss)>>20)
+		return time.Duration(median(wall) * float64(time.Second))
+	}
+	was := show("mariadb-dump | gzip + tar -czf (code, data)", old)
+	now := show("moodle-exporter backup, first", first)
+	again := show("moodle-exporter backup, repeat with 1 % new", repeat)
+	fmt.Printf("ratio to the old pipelines: first %.1f times faster, repeat %.1f times faster\n\n", float64(was)/float64(now), float64(was)/float64(again))
+	return nil
+}
+
+// oldPipelines is what the scripts did, without logs and /etc, which weigh nothing.
+func (h *host) oldPipelines(ctx context.Context) (usage, error) {
+	to := filepath.Join(h.dir, "old")
+	defer func() { _ = os.RemoveAll(to) }()
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return usage{}, err
+	}
+	script := `set -e
+mariadb-dump --no-defaults -S "$1" -u "$2" --single-transaction --routines --triggers --events --hex-blob --opt "$3" | gzip >"$4/db.sql.gz"
+tar -czf "$4/code.tar.gz" -C "$(dirname "$5")" "$(basename "$5")"
+tar -czf "$4/data.tar.gz" -C "$(dirname "$6")" "$(basename "$6")"`
+	return measure(exec.CommandContext(ctx, "sh", "-c", script, "old", h.database.Socket, h.database.RootUser(), h.site.Database, to, h.site.CodeDir, h.site.Dataroot)) //nolint:gosec // our own paths
+}
+
+func (h *host) firstBackup(ctx context.Context) (usage, error) {
+	if err := os.RemoveAll(h.backups); err != nil {
+		return usage{}, err
+	}
+	return measure(h.exporter(ctx, "backup"))
+}
+
+func (h *host) repeatBackup(ctx context.Context) (usage, error) {
+	if err := h.addFiles(h.files/100, h.bytes/100); err != nil {
+		return usage{}, err
+	}
+	return measure(h.exporter(ctx, "backup"))
+}
