@@ -75,7 +75,7 @@ func emitRecord(emit Emit, record *job.Record, now time.Time) error {
 	if last, ended := record.Result(); ended {
 		emit.gauge(jobResult, flag(last.Good()), labels...)
 	}
-	if duration, ended := record.Duration(); ended && duration >= 0 {
+	if duration, ended := record.Duration(); ended && duration >= 0 && !record.Ended.After(now.Add(clockSkew)) {
 		emit.gauge(jobDuration, duration.Seconds(), labels...)
 	}
 	for step, length := range stepLengths(record.Steps) {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -258,8 +259,19 @@ func TestMaintenanceFiles(t *testing.T) {
 	if on, known := files.On(t.Context(), &moodle.Site{Name: "odd", Config: moodle.PHPConfig{DataRoot: "\x00"}}); on || known {
 		t.Errorf("a dataroot that cannot be looked into: %v, %v", on, known)
 	}
-	files.begin("lms") // as if the share hung
-	if on, known := files.On(t.Context(), site); on || known {
-		t.Errorf("while the share hangs: %v, %v", on, known)
+}
+
+// TestMaintenanceFileOnHungMount: a dataroot on a share that really hangs is asked once.
+func TestMaintenanceFileOnHungMount(t *testing.T) {
+	files := NewMaintenanceFiles()
+	site := &moodle.Site{Name: "lms", Config: moodle.PHPConfig{DataRoot: hungMount(t)}}
+	before := runtime.NumGoroutine()
+	for range 50 {
+		if on, known := files.On(t.Context(), site); on || known {
+			t.Fatalf("while the share hangs: %v, %v", on, known)
+		}
+	}
+	if more := runtime.NumGoroutine() - before; more > 1 {
+		t.Errorf("%d goroutines hang, want 1", more)
 	}
 }
