@@ -1,0 +1,356 @@
+package backup
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"github.com/moodle-exporter/moodle-exporter/backup/store"
+)
+
+// source is one tree, or one file, that goes into an archive.
+type source struct {
+	root string // directory that nothing in it may lead out of
+	path string // what to take, relative to root; "." for all
+	name string // what it is called in the archive, "." for its top
+}
+
+// archive is a tar file of some trees. It is deterministic: names are sorted, and nothing but the content
+// and the attributes of the files goes into it.
+type archive struct {
+	sources []source
+	// extra files have no counterpart on disk. Their owner is root, their time that of the epoch.
+	extra []extraFile
+	// skip leaves out an entry (and all below it), or only what is below it.
+	skip func(name string, info fs.FileInfo) skipping
+	run  Run
+}
+
+type extraFile struct {
+	name    string
+	content []byte
+}
+
+type skipping int
+
+const (
+	takeAll skipping = iota
+	takeEmpty
+	takeNothing
+)
+
+// measure is what a walk over the sources of an archive found, without reading any content.
+type measure struct {
+	files, size int64
+	// state changes whenever anything that would go into the archive does. It is empty where a file changed
+	// so recently that a further change might not show.
+	state string
+}
+
+// settled is how old the last change must be for its time to tell it from the next one.
+const settled = 2 * time.Second
+
+// measure walks over the sources. now is the time by the clock that file times follow.
+func (a *archive) measure(ctx context.Context, now time.Time) (measure, error) {
+	m := measure{}
+	digest := sha256.New()
+	fresh := false
+	for _, extra := range a.extra {
+		record(digest, "extra "+extra.name, string(extra.content))
+	}
+	err := a.walk(ctx, func(e entry) error {
+		status := e.info.Sys().(*syscall.Stat_t)
+		record(digest, e.name, e.link)
+		for _, value := range []int64{
+			int64(status.Mode), int64(status.Uid), int64(status.Gid), int64(status.Ino), //nolint:gosec // only compared
+			status.Size, status.Mtim.Nano(), status.Ctim.Nano(),
+		} {
+			_ = binary.Write(digest, binary.BigEndian, value) // a hash takes everything
+		}
+		changed := time.Unix(0, status.Ctim.Nano())
+		fresh = fresh || changed.After(now.Add(-settled))
+		m.files++
+		if e.info.Mode().IsRegular() {
+			m.size += e.info.Size()
+		}
+		return nil
+	}, func(string) {})
+	if !fresh {
+		m.state = hex.EncodeToString(digest.Sum(nil))
+	}
+	return m, err
+}
+
+func record(digest hash.Hash, texts ...string) {
+	for _, text := range texts {
+		_ = binary.Write(digest, binary.BigEndian, int64(len(text)))
+		_, _ = io.WriteString(digest, text)
+	}
+}
+
+// write makes the tar file. What cannot be taken as it is goes to note; only a tree that cannot be read
+// at all, or the output, is an error.
+func (a *archive) write(ctx context.Context, to io.Writer, note func(string)) error {
+	out := tar.NewWriter(to)
+	for _, extra := range a.extra {
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: extra.name, Mode: 0o600, Size: int64(len(extra.content)), ModTime: time.Unix(0, 0)}
+		if err := out.WriteHeader(header); err != nil {
+			return err
+		}
+		if _, err := out.Write(extra.content); err != nil {
+			return err
+		}
+	}
+	links := map[[2]uint64]string{}
+	buffer := make([]byte, copyBuffer)
+	err := a.walk(ctx, func(e entry) error { return a.put(out, e, links, buffer, note) }, note)
+	if err != nil {
+		return err
+	}
+	return out.Close()
+}
+
+// entry is one file system object on its way into an archive.
+type entry struct {
+	root *os.Root
+	path string // in root
+	name string // in the archive
+	info fs.FileInfo
+	link string // target of a symbolic link
+}
+
+// walk visits everything in order; directories come before what is in them.
+func (a *archive) walk(ctx context.Context, visit func(entry) error, note func(string)) error {
+	for _, source := range a.sources {
+		root, err := os.OpenRoot(source.root)
+		if err != nil {
+			return err
+		}
+		err = a.descend(ctx, root, source.path, source.name, visit, note)
+		_ = root.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *archive) descend(ctx context.Context, root *os.Root, at, name string, visit func(entry) error, note func(string)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	info, err := root.Lstat(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // gone since its directory was read
+	}
+	if err != nil {
+		if at == "." {
+			return err
+		}
+		note("cannot be read: " + name)
+		return nil
+	}
+	what := a.skip(name, info)
+	if what == takeNothing || strings.HasPrefix(path.Base(name), store.Prefix) {
+		return nil
+	}
+	e := entry{root: root, path: at, name: name, info: info}
+	switch mode := info.Mode(); {
+	case mode&fs.ModeSymlink != 0:
+		if e.link, err = root.Readlink(at); err != nil {
+			note("cannot be read: " + name)
+			return nil
+		}
+	case !mode.IsDir() && !mode.IsRegular():
+		note("is a " + kindOf(mode) + " and not backed up: " + name)
+		return nil
+	}
+	if err := visit(e); err != nil {
+		return err
+	}
+	if !info.IsDir() || what == takeEmpty {
+		return nil
+	}
+	names, err := (&tree{root}).names(at)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if at == "." {
+			return err
+		}
+		note("cannot be read: " + name)
+		return nil
+	}
+	for _, child := range names {
+		if err := a.descend(ctx, root, path.Join(at, child), path.Join(name, child), visit, note); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode&fs.ModeSocket != 0:
+		return "socket"
+	case mode&fs.ModeNamedPipe != 0:
+		return "pipe"
+	}
+	return "device"
+}
+
+// put writes one entry.
+func (a *archive) put(out *tar.Writer, e entry, links map[[2]uint64]string, buffer []byte, note func(string)) error {
+	status := e.info.Sys().(*syscall.Stat_t)
+	if e.info.Mode().IsRegular() && status.Nlink > 1 {
+		key := [2]uint64{status.Dev, status.Ino}
+		if first, known := links[key]; known {
+			header, err := headerOf(e, e.info)
+			if err != nil {
+				return err
+			}
+			header.Typeflag, header.Linkname, header.Size = tar.TypeLink, first, 0
+			return out.WriteHeader(header)
+		}
+		written, err := a.putFile(out, e, buffer, note)
+		if written {
+			links[key] = tarName(e.name)
+		}
+		return err
+	}
+	if !e.info.Mode().IsRegular() {
+		header, err := headerOf(e, e.info)
+		if err != nil {
+			return err
+		}
+		return out.WriteHeader(header)
+	}
+	_, err := a.putFile(out, e, buffer, note)
+	return err
+}
+
+// putFile writes a regular file as it is at the moment it is opened: what is added to it later is cut
+// off, what is taken away meanwhile becomes zeros, and the latter is noted.
+func (a *archive) putFile(out *tar.Writer, e entry, buffer []byte, note func(string)) (written bool, err error) {
+	file, err := e.root.OpenFile(e.path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		note("cannot be read: " + e.name)
+		return false, nil
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		note("changed while it was read: " + e.name)
+		return false, nil
+	}
+	header, err := headerOf(e, info)
+	if err != nil {
+		return false, err
+	}
+	// A small file is read before its header is written, and so is never torn.
+	if info.Size() < int64(len(buffer)) {
+		n, err := io.ReadFull(file, buffer)
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			note("cannot be read: " + e.name)
+			return false, nil
+		}
+		header.Size = int64(n)
+		if err := out.WriteHeader(header); err != nil {
+			return false, err
+		}
+		_, err = out.Write(buffer[:n])
+		a.run.Add(int64(n))
+		return true, err
+	}
+	if err := out.WriteHeader(header); err != nil {
+		return false, err
+	}
+	content := &paddedReader{from: file, left: header.Size}
+	_, err = io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(out, progress{a.run})}, content, buffer)
+	if content.torn {
+		note("changed while it was read: " + e.name)
+	}
+	return true, err
+}
+
+// paddedReader gives exactly left bytes, zeros where the file has ended or cannot be read any more.
+type paddedReader struct {
+	from io.Reader
+	left int64
+	torn bool
+}
+
+func (r *paddedReader) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	p = p[:min(int64(len(p)), r.left)]
+	n := 0
+	if !r.torn {
+		var err error
+		if n, err = r.from.Read(p); err != nil {
+			r.torn = true
+		}
+	}
+	if r.torn {
+		clear(p[n:])
+		n = len(p)
+	}
+	r.left -= int64(n)
+	return n, nil
+}
+
+func headerOf(e entry, info fs.FileInfo) (*tar.Header, error) {
+	header, err := tar.FileInfoHeader(info, e.link)
+	if err != nil {
+		return nil, fmt.Errorf("archive %s: %w", e.name, err)
+	}
+	header.Name = tarName(e.name)
+	if info.IsDir() {
+		header.Name += "/"
+	}
+	// Whole seconds, and no times that reading changes: equal content gives equal archives.
+	header.ModTime = info.ModTime().Truncate(time.Second)
+	header.AccessTime, header.ChangeTime = time.Time{}, time.Time{}
+	header.Devmajor, header.Devminor = 0, 0
+	// The pax format is for names in UTF-8; GNU's takes any bytes.
+	if !utf8.ValidString(header.Name + header.Linkname) {
+		header.Format = tar.FormatGNU
+	}
+	return header, nil
+}
+
+// tarName makes names relative in the way that tar itself writes them.
+func tarName(name string) string {
+	if name == "." || strings.HasPrefix(name, "./") {
+		return name
+	}
+	return "./" + name
+}
+
+// sortSources orders them by name and drops those that lie in another.
+func sortSources(sources []source) []source {
+	slices.SortFunc(sources, func(a, b source) int { return strings.Compare(a.name, b.name) })
+	var kept []source
+	for _, s := range sources {
+		if !slices.ContainsFunc(kept, func(k source) bool { return s.name == k.name || strings.HasPrefix(s.name, k.name+"/") }) {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,178 @@
+package backup
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+)
+
+// auditor finds out which content files the backup has, and which of those that the database names are
+// nowhere. All it reads is sorted, so it holds one directory of the pool in memory.
+type auditor struct {
+	pool  *pool
+	trash *tree // nil if the site has no trashdir
+	list  *listWriter
+
+	leaf    string // of the pool that is in hand
+	content []blob
+
+	result FiledirContent
+	lost   []sum // the first few missing ones
+}
+
+// audit merges the site's files (a list, as the delta copy saw them) with the snapshot's references (nil
+// for a backup without a database) and writes the list of what the backup holds.
+func (a *auditor) audit(ctx context.Context, site io.Reader, named *references) error {
+	seen := newListReader(site)
+	head, err := seen.next()
+	rest := func(until *sum) error {
+		for err == nil && (until == nil || string(head.sum[:]) < string(until[:])) {
+			if err := a.take(head.sum); err != nil {
+				return err
+			}
+			head, err = seen.next()
+		}
+		if err == io.EOF {
+			return nil
+		}
+		return err
+	}
+	if named != nil {
+		err := named.each(func(r reference) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := rest(&r.sum); err != nil {
+				return err
+			}
+			if err == nil && head.sum == r.sum {
+				head, err = seen.next()
+			}
+			return a.settle(ctx, r)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := rest(nil); err != nil {
+		return err
+	}
+	return a.list.flush()
+}
+
+// take lists a file of the site that no row names. If it never reached the pool it was deleted meanwhile
+// or is damaged; nobody misses it.
+func (a *auditor) take(s sum) error {
+	size, found, err := a.find(s)
+	if err != nil || !found {
+		return err
+	}
+	return a.add(blob{s, size})
+}
+
+// settle finds the file that the snapshot names: in the pool, else in trashdir, where Moodle moves the
+// file of the last row that is deleted; else it is missing.
+func (a *auditor) settle(ctx context.Context, r reference) error {
+	size, found, err := a.find(r.sum)
+	if err != nil {
+		return err
+	}
+	if !found {
+		if size, found, err = a.rescue(ctx, r); err != nil {
+			return err
+		}
+	}
+	switch {
+	case found:
+		return a.add(blob{r.sum, size})
+	case r.alias:
+		a.result.Aliases++
+	default:
+		a.result.Missing++
+		if len(a.lost) < fewNames {
+			a.lost = append(a.lost, r.sum)
+		}
+	}
+	return nil
+}
+
+func (a *auditor) rescue(ctx context.Context, r reference) (int64, bool, error) {
+	if a.trash == nil {
+		return 0, false, nil
+	}
+	file, err := a.trash.open(r.sum)
+	if err != nil {
+		return 0, false, nil //nolint:nilerr // not there, or not to be had: the file is missing
+	}
+	info, err := file.Stat()
+	if err := errors.Join(err, file.Close()); err != nil {
+		return 0, false, nil //nolint:nilerr // as above
+	}
+	before := a.pool.newBlobs.Load()
+	if err := a.pool.fetch(ctx, a.trash, blob{r.sum, info.Size()}); err != nil {
+		return 0, false, fmt.Errorf("take a content file from trashdir: %w", err)
+	}
+	if a.pool.newBlobs.Load() == before {
+		return 0, false, nil
+	}
+	a.result.Rescued++
+	return info.Size(), true, nil
+}
+
+func (a *auditor) add(b blob) error {
+	a.result.Blobs++
+	a.result.Size += b.size
+	return a.list.add(b)
+}
+
+// find looks a file up in the pool. Files are asked for in order.
+func (a *auditor) find(s sum) (size int64, found bool, err error) {
+	leaf := s.path()[:5]
+	if leaf != a.leaf {
+		if a.content, err = a.pool.own.leaf(leaf, a.pool.broken); err != nil {
+			return 0, false, fmt.Errorf("read the pool: %w", err)
+		}
+		a.leaf = leaf
+	}
+	i, found := slices.BinarySearchFunc(a.content, s, func(b blob, s sum) int { return compareSums(b.sum, s) })
+	if !found {
+		return 0, false, nil
+	}
+	return a.content[i].size, true, nil
+}
+
+// siteList keeps what the delta copy saw, in order, in a file of the staging directory.
+type siteList struct {
+	file *os.File
+	list *listWriter
+}
+
+func newSiteList(dir string) (*siteList, error) {
+	file, err := os.CreateTemp(dir, "filedir-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &siteList{file, newListWriter(file)}, nil
+}
+
+func (l *siteList) add(b blob) error { return l.list.add(b) }
+
+func (l *siteList) close() { _ = l.file.Close() }
+
+// reader reads the list from its beginning.
+func (l *siteList) reader() (io.Reader, error) {
+	if err := l.list.flush(); err != nil {
+		return nil, err
+	}
+	if _, err := l.file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return bufio.NewReader(l.file), nil
+}

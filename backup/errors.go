@@ -1,0 +1,44 @@
+package backup
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/moodle-exporter/moodle-exporter/internal/job"
+)
+
+// ErrNoSuchBackup is an ID that no complete manifest stands for.
+var ErrNoSuchBackup = errors.New("no such backup")
+
+// RefusedError is a preflight that said no: nothing was begun, nothing was changed.
+type RefusedError struct {
+	Happened string // what was found
+	Means    string // why that stops a backup
+	Do       string // what the administrator can do about it
+	Err      error  // the cause, if there is one
+}
+
+func (e *RefusedError) Error() string {
+	happened := e.Happened
+	if e.Err != nil {
+		happened += ": " + e.Err.Error()
+	}
+	return happened + ".\n" + e.Means + ". " + e.Do + "."
+}
+
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// MissingError is a backup that was made and is good, of a site that has lost more of its files than
+// somebody has accepted. It is a job.ErrPartial.
+type MissingError struct {
+	Missing  int64 // content files that the database names and that exist nowhere
+	Accepted int64
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("the backup is made, but %d files that the site's database names are missing from the site (%d are accepted).\n"+
+		"Users cannot open them. Look for them in older backups, or accept the loss with `moodle-exporter backup accept-missing`.",
+		e.Missing, e.Accepted)
+}
+
+func (e *MissingError) Unwrap() error { return job.ErrPartial }

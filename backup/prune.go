@@ -1,0 +1,256 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/moodle-exporter/moodle-exporter/backup/store"
+	"github.com/moodle-exporter/moodle-exporter/internal/config"
+	"github.com/moodle-exporter/moodle-exporter/internal/job"
+)
+
+// grace is how long a content file that no backup names stays in the pool: it may belong to a backup that
+// was broken off, and the next one then need not copy it again.
+const grace = 24 * time.Hour
+
+// ErrUnreadable is a backup whose needs nobody knows, so that nothing may be removed from the pool.
+var ErrUnreadable = errors.New("a backup cannot be read, so nobody knows which content files it needs; nothing was removed from the pool")
+
+// usage is how much the pool holds, as of the last walk over it.
+type usage struct {
+	Blobs int64 `json:"blobs"`
+	Bytes int64 `json:"bytes"`
+}
+
+const usageName = "pool/usage.json"
+
+// pruner removes backups that no rule keeps, and then content files that no backup names.
+type pruner struct {
+	store store.Local
+	keep  config.Keep
+	now   time.Time
+	at    func(string)
+}
+
+func (c *creation) prune(ctx context.Context) error {
+	p := &pruner{store: c.Store, keep: c.Config.Keep, now: c.Clock(), at: c.At}
+	gone, err := p.removeBackups(ctx)
+	for _, id := range gone {
+		c.Logger.Info("removed an old backup", "backup", id)
+	}
+	if err != nil {
+		return err
+	}
+	return p.sweep(ctx, len(gone) > 0)
+}
+
+// removeBackups takes each backup that is to go out of the list by one rename before its files are deleted.
+func (p *pruner) removeBackups(ctx context.Context) (gone []string, err error) {
+	backups, err := list(ctx, p.store)
+	if err != nil {
+		return nil, err
+	}
+	for _, decision := range Retain(candidates(backups), p.keep, p.now) {
+		if decision.Keep() {
+			continue
+		}
+		leaving := leavingName + decision.ID
+		if err := p.store.Rename(decision.ID, leaving); err != nil {
+			return gone, fmt.Errorf("remove backup %s: %w", decision.ID, err)
+		}
+		p.at("backup delisted")
+		if err := p.store.RemoveTree(leaving); err != nil {
+			return gone, fmt.Errorf("remove backup %s: %w", decision.ID, err)
+		}
+		gone = append(gone, decision.ID)
+	}
+	return gone, nil
+}
+
+func candidates(backups []Listed) []Candidate {
+	found := make([]Candidate, 0, len(backups))
+	for _, b := range backups {
+		started, _ := time.Parse(job.IDLayout, b.ID) // isID has seen it
+		found = append(found, Candidate{
+			ID: b.ID, Time: started, Good: b.Good(), Readable: b.Manifest != nil, Complete: b.Manifest != nil && b.Manifest.Complete(),
+		})
+	}
+	return found
+}
+
+// sweep walks over the pool, counts it, and if remove is set deletes what no backup names and has lain
+// there for some time. One directory of the pool and one line of each list are in memory.
+func (p *pruner) sweep(ctx context.Context, remove bool) error {
+	var lists []*listCursor
+	if remove {
+		var err error
+		if lists, err = p.openLists(ctx); err != nil {
+			return err
+		}
+	}
+	defer closeAll(lists)
+	own, err := openTree(p.store.Path(poolName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sweep the pool: %w", err)
+	}
+	defer own.close()
+	var held usage
+	var unread error
+	note := func(err error) { unread = errors.Join(unread, err) }
+	err = own.leaves(func(leaf string) error {
+		blobs, err := own.leaf(leaf, note)
+		if err != nil || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		for _, b := range blobs {
+			needed, err := namedBy(lists, b.sum)
+			if err != nil {
+				return err
+			}
+			if remove && !needed {
+				removed, err := p.removeBlob(ctx, own, b.sum)
+				if err != nil {
+					return err
+				}
+				if removed {
+					continue
+				}
+			}
+			held.Blobs++
+			held.Bytes += b.size
+		}
+		return nil
+	}, note)
+	if err := errors.Join(err, unread, finish(lists)); err != nil {
+		return fmt.Errorf("sweep the pool: %w", err)
+	}
+	return saveJSON(ctx, p.store, usageName, held)
+}
+
+func (p *pruner) removeBlob(ctx context.Context, own *tree, s sum) (bool, error) {
+	info, err := own.root.Lstat(s.path())
+	if err != nil || p.now.Sub(info.ModTime()) < grace {
+		return false, err
+	}
+	return true, p.store.Remove(ctx, path.Join(poolName, s.path()))
+}
+
+// openLists opens the lists of all backups, and refuses if any cannot be had.
+func (p *pruner) openLists(ctx context.Context) (lists []*listCursor, err error) {
+	backups, err := list(ctx, p.store)
+	if err != nil {
+		return nil, err
+	}
+	names, err := p.store.Dirs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range names {
+		// What is named like a backup but has no manifest may be one that somebody is mending.
+		if isID(id) && !slices.ContainsFunc(backups, func(b Listed) bool { return b.ID == id }) {
+			return nil, fmt.Errorf("%w (%s has no manifest)", ErrUnreadable, id)
+		}
+	}
+	for _, b := range backups {
+		if b.Manifest == nil {
+			closeAll(lists)
+			return nil, fmt.Errorf("%w (%s: %w)", ErrUnreadable, b.ID, b.Problem)
+		}
+		if !b.Manifest.Has(Files) {
+			continue
+		}
+		cursor, err := openList(ctx, p.store, b.Manifest)
+		if err != nil {
+			closeAll(lists)
+			return nil, fmt.Errorf("%w (%s: %w)", ErrUnreadable, b.ID, err)
+		}
+		lists = append(lists, cursor)
+	}
+	return lists, nil
+}
+
+// listCursor moves through the list of one backup.
+type listCursor struct {
+	file    io.Closer
+	decoder *zstd.Decoder
+	content *meter
+	want    File
+	list    *listReader
+	head    blob
+	ended   bool
+}
+
+func openList(ctx context.Context, s store.Store, m *Manifest) (*listCursor, error) {
+	want, found := m.File(listName)
+	if !found {
+		return nil, errors.New("it has no list of content files")
+	}
+	file, err := s.Open(ctx, path.Join(m.ID, listName))
+	if err != nil {
+		return nil, err
+	}
+	decoder, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	c := &listCursor{file: file, decoder: decoder, content: newMeter(), want: want}
+	c.list = newListReader(io.TeeReader(decoder, c.content))
+	if err := c.advance(); err != nil {
+		closeAll([]*listCursor{c})
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *listCursor) advance() (err error) {
+	if c.head, err = c.list.next(); err == io.EOF {
+		c.ended, err = true, nil
+		if c.content.sum() != c.want.ContentSHA256 {
+			err = errors.New("the list of content files is not the one that was written")
+		}
+	}
+	return err
+}
+
+// namedBy says whether any list names the file. Files are asked for in order.
+func namedBy(lists []*listCursor, s sum) (found bool, err error) {
+	for _, c := range lists {
+		for !c.ended && compareSums(c.head.sum, s) < 0 {
+			if err := c.advance(); err != nil {
+				return false, err
+			}
+		}
+		found = found || !c.ended && c.head.sum == s
+	}
+	return found, nil
+}
+
+// finish reads the lists to their ends, so that all of each is proven.
+func finish(lists []*listCursor) error {
+	for _, c := range lists {
+		for !c.ended {
+			if err := c.advance(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func closeAll(lists []*listCursor) {
+	for _, c := range lists {
+		c.decoder.Close()
+		_ = c.file.Close()
+	}
+}
