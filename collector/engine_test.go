@@ -288,9 +288,9 @@ func TestOneLogLinePerChangeOfState(t *testing.T) {
 		want   string
 	}{
 		{nil, ""},
-		{errors.New("dial 127.0.0.1:51234: refused"), "is broken"},
+		{errors.New("dial 127.0.0.1:51234: refused"), "reading failed"},
 		{errors.New("dial 127.0.0.1:51240: refused"), ""},
-		{errors.New("login denied"), "still broken, for another reason"},
+		{errors.New("login denied"), "still fails, for another reason"},
 		{errors.New("login denied"), ""},
 		{nil, "works again"},
 		{nil, ""},

@@ -37,12 +37,12 @@ func (h *health) report(err error) {
 	case reason == h.reason:
 		return
 	case reason == "":
-		h.logger.Info("collector works again", "broken_for", h.clock().Sub(h.since).Round(time.Second))
+		h.logger.Info("reading works again", "failed_for", h.clock().Sub(h.since).Round(time.Second))
 	case h.reason == "":
 		h.since = h.clock()
-		h.logger.Error("collector is broken, its metrics are missing or incomplete", "err", text)
+		h.logger.Error("reading failed, metrics are missing or incomplete", "err", text)
 	default:
-		h.logger.Error("collector is still broken, for another reason", "err", text)
+		h.logger.Error("reading still fails, for another reason", "err", text)
 	}
 	h.reason = reason
 }

@@ -82,9 +82,7 @@ func emitUnit(emit Emit, unit service.Unit) {
 	for _, state := range service.States() {
 		emit.gauge(serviceState, flag(unit.State == state), unit.Name, state)
 	}
-	if !unit.Started.IsZero() {
-		emit.gauge(serviceStart, float64(unit.Started.UnixMicro())/1e6, unit.Name)
-	}
+	emit.when(serviceStart, unit.Started, unit.Name)
 	if unit.Memory != nil {
 		emit.gauge(serviceMemory, float64(*unit.Memory), unit.Name)
 	}
