@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -52,21 +51,30 @@ func TestDatabaseAccount(t *testing.T) {
 			t.Errorf("%s: %v, want it denied", statement, err)
 		}
 	}
-	connection, err := connect(t).Of(sites[0])
+}
+
+// TestDatabaseGuards: even the server's administrator cannot write over a kept connection.
+func TestDatabaseGuards(t *testing.T) {
+	server, sites := theFleet(t)
+	connections := moodle.NewConnections(func(*moodle.Site) (moodle.Login, error) {
+		return moodle.Login{User: server.RootUser(), Network: "unix", Address: server.Socket}, nil
+	})
+	defer connections.Close()
+	connection, err := connections.Of(sites[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = connection.Use(t.Context(), func(ctx context.Context, conn *sql.Conn) error {
-		_, err := conn.ExecContext(ctx, "CREATE TEMPORARY TABLE x (id INT)")
-		if err == nil {
-			return errors.New("a temporary table was made")
+		_, err := conn.ExecContext(ctx, "UPDATE `"+schema45+"`.m45_config SET value = value")
+		if answer := new(mysql.MySQLError); !errors.As(err, &answer) || answer.Number != 1792 { // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
+			t.Errorf("a kept connection writes: %v", err)
 		}
 		var limit, lock float64
 		if err := conn.QueryRowContext(ctx, "SELECT @@max_statement_time, @@lock_wait_timeout").Scan(&limit, &lock); err != nil {
 			return err
 		}
 		if limit != 5 || lock != 2 {
-			return fmt.Errorf("statements may run %v s and wait %v s for a lock", limit, lock)
+			t.Errorf("statements may run %v s and wait %v s for a lock", limit, lock)
 		}
 		return nil
 	})

@@ -39,7 +39,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	switch {
 	case ctx.Err() != nil:
 		err = ctx.Err()
-	case errors.Is(err, driver.ErrBadConn):
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn):
 		err = errHungUp // database/sql would try again at once
 	}
 	return nil, fmt.Errorf("connect to database server %s as %s: %w", config.Addr, config.User, err)
