@@ -4,11 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/moodle-exporter/moodle-exporter/internal/dbserver"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 	"github.com/moodle-exporter/moodle-exporter/internal/phpfpm"
 )
@@ -38,15 +38,12 @@ func (e *environment) adviseBlocks(ctx context.Context, found []*moodle.Site) {
 func (e *environment) flavor(ctx context.Context, found []*moodle.Site) string {
 	for _, site := range found {
 		version, err := serverVersion(ctx, site)
-		if err == nil && !strings.Contains(version, "MariaDB") {
-			return "MySQL"
-		}
 		if err == nil {
-			return "MariaDB"
+			return string(dbserver.FlavorOf(version))
 		}
 		e.logger.Debug("the server's version is not known", "site", site.Name, "err", err)
 	}
-	return "MariaDB"
+	return string(dbserver.MariaDB)
 }
 
 func serverVersion(ctx context.Context, site *moodle.Site) (string, error) {
