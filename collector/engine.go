@@ -75,6 +75,17 @@ func (e *Engine) Gather(ctx context.Context) ([]*dto.MetricFamily, error) {
 	return e.gather(ctx, e.enabled())
 }
 
+// Failures says by name why collectors failed when they were last read. It is empty while all is well.
+func (e *Engine) Failures() map[string]string {
+	failures := map[string]string{}
+	for _, s := range e.enabled() {
+		if text := s.health.failure(); text != "" {
+			failures[s.collector.Name()] = text
+		}
+	}
+	return failures
+}
+
 func (e *Engine) enabled() []*subject {
 	e.mu.RLock()
 	defer e.mu.RUnlock()

@@ -20,6 +20,7 @@ type health struct {
 
 	mu     sync.Mutex
 	reason string
+	text   string // of the last failure, "" while all is well
 	since  time.Time
 }
 
@@ -33,6 +34,7 @@ func (h *health) report(err error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.text = text
 	switch {
 	case reason == h.reason:
 		return
@@ -45,4 +47,11 @@ func (h *health) report(err error) {
 		h.logger.Error("reading still fails, for another reason", "err", text)
 	}
 	h.reason = reason
+}
+
+// failure is what is wrong now, or nothing.
+func (h *health) failure() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.text
 }

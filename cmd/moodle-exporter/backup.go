@@ -69,11 +69,11 @@ func (e *environment) backUp(ctx context.Context, settings *config.Config, site 
 	options := backup.Options{Site: site, Config: settings.Backup, Components: only, Version: version.Version,
 		Host: hostname, Clock: e.clock, Logger: e.logger}
 	if dry {
-		plan, err := backup.DryRun(ctx, options)
+		plan, err := backup.MakePlan(ctx, options)
 		if err != nil {
 			return err
 		}
-		return plan.WriteText(e.stdout)
+		return plan.Text(e.stdout)
 	}
 	dir := backup.SiteDir(settings.Backup.Dir, site.Name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -94,7 +94,7 @@ func (e *environment) backUp(ctx context.Context, settings *config.Config, site 
 	})
 	bar.end()
 	// The exporter learns of the new backup at once. It will see it in five minutes anyway.
-	if refreshErr := e.probe(settings).RefreshBackups(site.Name); refreshErr != nil {
+	if refreshErr := e.probe(settings).RefreshBackups(context.WithoutCancel(ctx), site.Name); refreshErr != nil {
 		e.logger.Warn("the exporter sees this backup only at its next look", "err", refreshErr)
 	}
 	return err
@@ -105,7 +105,7 @@ func (e *environment) sayBackup(manifest *backup.Manifest) error {
 	if !terminal(e.stdout) {
 		return nil
 	}
-	return backup.WriteManifest(e.stdout, manifest)
+	return writeManifest(e.stdout, manifest)
 }
 
 // eachStore calls look for every site of this host, or the named one, whether or not its code is still there:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
@@ -26,18 +27,20 @@ type exitStatus int
 
 func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
-// exitCodes maps errors to codes, worst first: with several sites the first that fits any of them counts.
+// exitCodes maps errors to codes; any other error is exitFailed.
 var exitCodes = []struct {
 	fits func(error) bool
 	code int
 }{
 	{is(context.Canceled), exitInterrupted},
-	{func(err error) bool { return plain(err) }, exitFailed},
 	{refused, exitRefused},
 	{is(backup.ErrNoSuchBackup), exitNoSuchBackup},
 	{is(job.ErrLocked), exitLocked},
 	{is(job.ErrPartial), exitPartial},
 }
+
+// worstFirst decides which code counts when several sites end differently.
+var worstFirst = []int{exitInterrupted, exitFailed, exitRefused, exitNoSuchBackup, exitLocked, exitPartial, exitDone}
 
 // finish is the one place where an error becomes an exit code, and a line for the user.
 func (e *environment) finish(ctx context.Context, err error) int {
@@ -56,22 +59,24 @@ func (e *environment) finish(ctx context.Context, err error) int {
 	return code
 }
 
+// codeOf is the code of the worst of several sites' errors.
 func codeOf(err error) int {
-	worst := -1
+	worst := exitDone
 	for _, part := range parts(err) {
-		for rank, entry := range exitCodes {
-			if entry.fits(part) {
-				if worst < 0 || rank < worst {
-					worst = rank
-				}
-				break
-			}
+		if code := codeOfOne(part); slices.Index(worstFirst, code) < slices.Index(worstFirst, worst) {
+			worst = code
 		}
 	}
-	if worst < 0 {
-		return exitFailed
+	return worst
+}
+
+func codeOfOne(err error) int {
+	for _, entry := range exitCodes {
+		if entry.fits(err) {
+			return entry.code
+		}
 	}
-	return exitCodes[worst].code
+	return exitFailed
 }
 
 // parts are the errors of the single sites.
@@ -103,14 +108,4 @@ func is(target error) func(error) bool {
 func refused(err error) bool {
 	var refusal *backup.RefusedError
 	return errors.As(err, &refusal)
-}
-
-// plain is an error that none of the special codes fits.
-func plain(err error) bool {
-	for _, entry := range exitCodes[2:] {
-		if entry.fits(err) {
-			return false
-		}
-	}
-	return true
 }

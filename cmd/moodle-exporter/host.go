@@ -28,6 +28,7 @@ type host struct {
 	files       *collector.MaintenanceFiles
 	reloads     *reloads
 	changed     chan struct{} // a reload: the collectors are built anew
+	once        bool          // this process looks once and ends, as status does
 
 	mu     sync.Mutex
 	secret map[string]*moodle.Site // by name, with passwords: only where this process takes the look itself
@@ -66,23 +67,28 @@ func (h *host) look(ctx context.Context) {
 	tick := time.NewTicker(probe.Cadence)
 	defer tick.Stop()
 	for {
-		sites, err := h.probe(h.settings.Load()).Run(ctx)
-		if err != nil && ctx.Err() == nil {
-			h.logger.Error("the privileged look failed", "err", err)
-		}
-		secret := make(map[string]*moodle.Site, len(sites))
-		for _, site := range sites {
-			secret[site.Name] = site
-		}
-		h.mu.Lock()
-		h.secret = secret
-		h.mu.Unlock()
+		h.lookNow(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 	}
+}
+
+// lookNow takes the privileged look and keeps the passwords that it came across.
+func (h *host) lookNow(ctx context.Context) {
+	sites, err := h.probe(h.settings.Load()).Run(ctx)
+	if err != nil && ctx.Err() == nil {
+		h.logger.Error("the privileged look failed", "err", err)
+	}
+	secret := make(map[string]*moodle.Site, len(sites))
+	for _, site := range sites {
+		secret[site.Name] = site
+	}
+	h.mu.Lock()
+	h.secret = secret
+	h.mu.Unlock()
 }
 
 // login is how serve reads along at a site's database: by the account that the configuration names, by the
@@ -110,29 +116,33 @@ func (h *host) build(ctx context.Context, engine *collector.Engine, flags *serve
 
 const followCadence = 15 * time.Second
 
-// follow builds the collectors anew when the configuration was reloaded, or when the facts show sites in
-// other places than before.
+// follow builds the collectors, and builds them anew when the configuration was reloaded, or when the facts
+// show sites in other places than before.
 func (h *host) follow(ctx context.Context, engine *collector.Engine, flags *serveFlags) {
-	roles := h.roles()
-	life, end := context.WithCancel(ctx)
-	h.build(life, engine, flags)
+	for ctx.Err() == nil {
+		life, end := context.WithCancel(ctx)
+		roles := h.roles()
+		h.build(life, engine, flags)
+		h.awaitChange(ctx, roles)
+		end()
+	}
+}
+
+// awaitChange returns when the roles are other ones, after a reload, or at the end of ctx.
+func (h *host) awaitChange(ctx context.Context, roles []collector.Role) {
 	tick := time.NewTicker(followCadence)
 	defer tick.Stop()
-	defer func() { end() }()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-			if slices.Equal(roles, h.roles()) {
-				continue
-			}
 		case <-h.changed:
+			return
+		case <-tick.C:
+			if !slices.Equal(roles, h.roles()) {
+				return
+			}
 		}
-		end()
-		life, end = context.WithCancel(ctx)
-		roles = h.roles()
-		h.build(life, engine, flags)
 	}
 }
 

@@ -42,11 +42,20 @@ func newMux(h *host, engine *collector.Engine, flags *serveFlags) http.Handler {
 		mux.Handle("/debug/pprof/trace", guard.local(http.HandlerFunc(pprof.Trace)))
 		mux.Handle("/debug/pprof/cmdline", guard.local(http.HandlerFunc(pprof.Cmdline)))
 	}
-	mux.Handle("GET /{$}", guard.local(statuspage.Handler(func(ctx context.Context) statuspage.Report {
+	report := func(ctx context.Context) statuspage.Report {
 		ctx, cancel := context.WithTimeout(ctx, statusTime)
 		defer cancel()
 		return h.report(ctx, engine)
-	})))
+	}
+	details := statuspage.Handler(report)
+	outline := statuspage.Handler(func(ctx context.Context) statuspage.Report { return report(ctx).Outline() })
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		if guard.lets(r) {
+			details.ServeHTTP(w, r)
+			return
+		}
+		outline.ServeHTTP(w, r)
+	})
 	return mux
 }
 
@@ -58,14 +67,15 @@ type guard struct{ open bool }
 
 func (g guard) local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !g.open && !fromHere(r) {
-			http.Error(w, "moodle-exporter: metrics are at /metrics, runbooks at /runbooks/.\n"+
-				"This page shows details only to the host itself (a loopback address), or to everybody whom --web.config.file lets in.", http.StatusForbidden)
+		if !g.lets(r) {
+			http.Error(w, "moodle-exporter: this is for the host itself (a loopback address), or for those whom --web.config.file lets in.", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
+
+func (g guard) lets(r *http.Request) bool { return g.open || fromHere(r) }
 
 // fromHere says whether a request comes from this host. A proxy on this host does too, on behalf of
 // anybody: what such a proxy forwards is not from here. Host is looked at so that a page of another site

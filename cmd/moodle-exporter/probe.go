@@ -40,9 +40,10 @@ func (e *environment) probe(settings *config.Config) *probe.Probe {
 // discoverServices asks systemd; on a host without it there is nothing to find.
 func discoverServices(ctx context.Context) ([]string, error) {
 	bus := service.NewBus(service.SystemBus)
+	defer bus.Close()
 	units, err := bus.Discover(ctx)
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
-	return units, errors.Join(err, bus.Close())
+	return units, err
 }

@@ -63,7 +63,7 @@ func (p *Probe) Run(ctx context.Context) ([]*moodle.Site, error) {
 
 // RefreshBackups writes what a backup run has just changed into the facts of its site, so that nobody waits
 // for the next look to see it.
-func (p *Probe) RefreshBackups(site string) error {
+func (p *Probe) RefreshBackups(ctx context.Context, site string) error {
 	facts, err := ReadSite(p.StateDir, site)
 	if errors.Is(err, ErrNoFacts) {
 		return nil
@@ -71,7 +71,7 @@ func (p *Probe) RefreshBackups(site string) error {
 	if err != nil {
 		return err
 	}
-	if facts.Backup, err = backup.ReadInventory(p.Config.Backup.Dir, site); err != nil {
+	if facts.Backup, err = backup.TakeInventory(ctx, p.Config.Backup.Dir, site); err != nil {
 		return err
 	}
 	return write(p.StateDir, site, facts, p.Group)
@@ -93,7 +93,7 @@ func (p *Probe) look(ctx context.Context, site *moodle.Site) *SiteFacts {
 		facts.CLIMaintenance = &on
 	}
 	note(p.askCLI(ctx, site, facts))
-	facts.Backup, err = backup.ReadInventory(p.Config.Backup.Dir, site.Name)
+	facts.Backup, err = backup.TakeInventory(ctx, p.Config.Backup.Dir, site.Name)
 	note(err)
 	return facts
 }

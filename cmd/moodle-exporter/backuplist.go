@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/moodle-exporter/moodle-exporter/backup"
+)
+
+func backupListCommand(app *kingpin.Application) (string, action) {
+	command := backupClause(app).Command("list", "The backups there are, oldest first.")
+	site := command.Flag("site", "Only those of this site.").String()
+	asJSON := command.Flag("json", "Print the manifests.").Bool()
+	return command.FullCommand(), func(ctx context.Context, e *environment) error {
+		settings, err := e.config()
+		if err != nil {
+			return err
+		}
+		manifests := []*backup.Manifest{}
+		table := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
+		if !*asJSON {
+			_, _ = fmt.Fprintln(table, "SITE\tID\tMADE\tTOOK\tRESTORES TO\tNEWLY STORED\tMOODLE\tCOMPONENTS\tSTATE")
+		}
+		err = e.eachSiteWithBackups(settings, *site, func(site string) error {
+			found, err := backup.List(ctx, settings.Backup.Dir, site)
+			for _, listed := range found {
+				if *asJSON {
+					if listed.Manifest != nil {
+						manifests = append(manifests, listed.Manifest)
+					}
+					continue
+				}
+				row(table, site, listed)
+			}
+			return err
+		})
+		if *asJSON {
+			if printErr := printJSON(e.stdout, manifests); printErr != nil {
+				return printErr
+			}
+			return err
+		}
+		if flushErr := table.Flush(); flushErr != nil {
+			return flushErr
+		}
+		return err
+	}
+}
+
+func row(table *tabwriter.Writer, site string, listed backup.Listed) {
+	state := "good"
+	if !listed.Good() {
+		state = "NOT TO BE RELIED ON: " + strings.ReplaceAll(listed.Problem.Error(), "\n", "; ")
+	}
+	m := listed.Manifest
+	if m == nil {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t-\t-\t-\t-\t-\t-\t%s\n", site, listed.ID, state)
+		return
+	}
+	if listed.Good() && !m.Complete() {
+		state = "good, but not complete"
+	}
+	var size, written int64
+	for _, component := range m.Components {
+		size, written = size+m.Size(component), written+m.Written(component)
+	}
+	_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", site, m.ID, m.Ended.Local().Format("2006-01-02 15:04"),
+		m.Ended.Sub(m.Started).Round(time.Second), backup.Bytes(size), backup.Bytes(written), m.Moodle.Release, strings.Join(m.Components, ","), state)
+}
+
+func backupShowCommand(app *kingpin.Application) (string, action) {
+	command := backupClause(app).Command("show", "What is in one backup.")
+	id := command.Arg("id", "ID of the backup, or latest.").Required().String()
+	site := command.Flag("site", "The site, if there are backups of several.").String()
+	asJSON := command.Flag("json", "Print the manifest.").Bool()
+	return command.FullCommand(), func(ctx context.Context, e *environment) error {
+		settings, err := e.config()
+		if err != nil {
+			return err
+		}
+		found := 0
+		err = e.eachSiteWithBackups(settings, *site, func(site string) error {
+			listed, err := backup.Show(ctx, settings.Backup.Dir, site, *id)
+			if err != nil {
+				return err
+			}
+			found++
+			if listed.Manifest == nil {
+				return listed.Problem
+			}
+			if *asJSON {
+				return printJSON(e.stdout, listed.Manifest)
+			}
+			if err := writeManifest(e.stdout, listed.Manifest); err != nil {
+				return err
+			}
+			return listed.Problem
+		})
+		if found > 0 && is(backup.ErrNoSuchBackup)(err) {
+			return nil // another site has no backup of that ID
+		}
+		if found == 0 && err == nil {
+			return fmt.Errorf("%w: %s", backup.ErrNoSuchBackup, *id)
+		}
+		return err
+	}
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/moodle-exporter/moodle-exporter/backup"
+	"github.com/moodle-exporter/moodle-exporter/collector"
+	"github.com/moodle-exporter/moodle-exporter/internal/config"
+	"github.com/moodle-exporter/moodle-exporter/internal/probe"
+)
+
+// backups is the state of the backups of every site, as the privileged look has found it: the backups
+// themselves are closed to the exporter.
+func (h *host) backups(context.Context) ([]collector.BackupState, error) {
+	snapshot := h.view.Snapshot()
+	settings := h.settings.Load()
+	var states []collector.BackupState
+	var problems []error
+	for _, facts := range snapshot.Sites {
+		states = append(states, backupState(facts, settings))
+		for _, problem := range facts.Backup.Problems {
+			problems = append(problems, fmt.Errorf("backup %s of site %s cannot be relied on", problem, facts.Name))
+		}
+	}
+	return states, errors.Join(problems...)
+}
+
+func backupState(facts *probe.SiteFacts, settings *config.Config) collector.BackupState {
+	found := facts.Backup
+	state := collector.BackupState{
+		Site: facts.Name, Enabled: facts.Primary && facts.Config.MySQL(),
+		Backups: found.Backups, StoredBytes: found.StoredBytes, SameFilesystem: found.SameFilesystem,
+		BaselineDuration: time.Duration(found.BaselineTime * float64(time.Second)),
+		MissingFiles:     found.Missing, AcceptedMissing: found.Accepted, DamagedFiles: &found.Damaged,
+	}
+	for _, name := range append([]string{backup.All}, backup.Components...) {
+		component := collector.BackupComponent{Name: name, MaxAge: time.Duration(settings.Backup.MaxAge.Of(name))}
+		if seen, made := found.Components[name]; made {
+			component.LastSuccess = time.UnixMilli(int64(seen.LastSuccess * 1000))
+			component.SizeBytes, component.WrittenBytes, component.BaselineBytes = seen.Size, seen.Written, seen.Baseline
+		}
+		state.Components = append(state.Components, component)
+	}
+	return state
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/moodle-exporter/moodle-exporter/collector"
+	"github.com/moodle-exporter/moodle-exporter/internal/statuspage"
+)
+
+func statusCommand(app *kingpin.Application) (string, action) {
+	command := app.Command("status", "Is it all right? Every check in one look. Exit 0: yes, 1: warning, 2: critical, 3: unknown.")
+	asJSON := command.Flag("json", "Print the checks as JSON.").Bool()
+	return command.FullCommand(), func(ctx context.Context, e *environment) error {
+		report, err := e.lookOnce(ctx)
+		if err != nil {
+			_, _ = fmt.Fprintf(e.stderr, "moodle-exporter: %v\n", err)
+			return exitStatus(statuspage.Unknown.ExitCode())
+		}
+		if *asJSON {
+			err = statuspage.WriteJSON(e.stdout, report)
+		} else {
+			err = statuspage.WriteText(e.stdout, report, terminal(e.stdout))
+		}
+		if err != nil {
+			return err
+		}
+		return exitStatus(report.Level.ExitCode())
+	}
+}
+
+// lookOnce takes one look with the collectors of serve. Root takes the privileged look first, so that it
+// sees the host as it is now; others see what the last one has found.
+func (e *environment) lookOnce(ctx context.Context) (statuspage.Report, error) {
+	settings, err := e.config()
+	if err != nil {
+		return statuspage.Report{}, err
+	}
+	h := newHost(e, settings)
+	h.once = true
+	defer h.bus.Close()
+	if h.looksItself() {
+		h.lookNow(ctx)
+	}
+	engine := collector.New(e.logger, e.clock, 0)
+	if err := engine.Register(h.reloads); err != nil {
+		return statuspage.Report{}, err
+	}
+	all := &serveFlags{collectors: map[string]*choice{}}
+	for _, entry := range collectors {
+		all.collectors[entry.name] = &choice{on: true}
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	h.build(ctx, engine, all)
+	report := h.report(ctx, engine)
+	if err := h.connections.Close(); err != nil {
+		return report, errors.Join(err)
+	}
+	return report, nil
+}
