@@ -142,24 +142,24 @@ func objectPath(unit string) godbus.ObjectPath {
 	return godbus.ObjectPath("/org/freedesktop/systemd1/unit/" + dbus.PathBusEscape(unit))
 }
 
-// properties answers GetAll of each unit.
-type properties map[string]map[string]any
+// values are the properties of each unit.
+type values map[string]map[string]any
 
-func (p properties) GetAll(message godbus.Message, _ string) (map[string]godbus.Variant, *godbus.Error) {
+func (v values) Get(message godbus.Message, _, property string) (godbus.Variant, *godbus.Error) {
 	at := message.Headers[godbus.FieldPath].Value().(godbus.ObjectPath)
-	for unit, values := range p {
-		if objectPath(unit) == at {
-			variants := map[string]godbus.Variant{}
-			for name, value := range values {
-				variants[name] = godbus.MakeVariant(value)
-			}
-			return variants, nil
+	for unit, values := range v {
+		if objectPath(unit) != at {
+			continue
 		}
+		if value, there := values[property]; there {
+			return godbus.MakeVariant(value), nil
+		}
+		return godbus.Variant{}, godbus.NewError("org.freedesktop.DBus.Error.UnknownProperty", []any{"Unknown property " + property})
 	}
-	return nil, godbus.NewError("org.freedesktop.DBus.Error.UnknownObject", []any{"Unknown object " + string(at)})
+	return godbus.Variant{}, godbus.NewError("org.freedesktop.DBus.Error.UnknownObject", []any{"Unknown object " + string(at)})
 }
 
-func serve(t *testing.T, d *daemon, m *manager, p properties) {
+func serve(t *testing.T, d *daemon, m *manager, p values) {
 	t.Helper()
 	conn, err := godbus.Connect("unix:path=" + d.socket)
 	if err != nil {
@@ -195,7 +195,7 @@ func TestUnits(t *testing.T) {
 		"php8.2-fpm.service":     status("php8.2-fpm.service", "loaded", "activating"),
 		"logrotate.timer":        status("logrotate.timer", "loaded", "active"),
 		"redis-server@a.service": status("redis-server@a.service", "loaded", "deactivating"),
-	}}, properties{
+	}}, values{
 		"nginx.service": {
 			"ActiveEnterTimestamp": uint64(1795359535123456), "NRestarts": uint32(3), "MainPID": uint32(42),
 			"MemoryCurrent": uint64(1 << 20), "TasksCurrent": uint64(5), "CPUUsageNSec": uint64(2500000000),
@@ -265,7 +265,7 @@ func TestDiscover(t *testing.T) {
 			"memcached.service":    status("memcached.service", "loaded", "inactive"),
 			"ssh.service":          status("ssh.service", "loaded", "active"),
 		},
-	}, properties{})
+	}, values{})
 	bus := NewBus(d.socket)
 	t.Cleanup(bus.Close)
 	got, err := bus.Discover(t.Context())
@@ -288,7 +288,7 @@ func wantActive(t *testing.T, bus *Bus) {
 
 func TestRestartedBusCostsNoAnswer(t *testing.T) {
 	d := startDaemon(t)
-	serve(t, d, oneUnit("active"), properties{"nginx.service": {}})
+	serve(t, d, oneUnit("active"), values{"nginx.service": {}})
 	bus := NewBus(d.socket)
 	t.Cleanup(bus.Close)
 	wantActive(t, bus)
@@ -297,13 +297,13 @@ func TestRestartedBusCostsNoAnswer(t *testing.T) {
 	}
 	waitFor(t, "the daemon's end", func() bool { return !bus.kept.systemd.Connected() })
 	d.start(t)
-	serve(t, d, oneUnit("active"), properties{"nginx.service": {}})
+	serve(t, d, oneUnit("active"), values{"nginx.service": {}})
 	wantActive(t, bus)
 }
 
 func TestConnectionIsKept(t *testing.T) {
 	d := startDaemon(t)
-	serve(t, d, oneUnit("active"), properties{"nginx.service": {}})
+	serve(t, d, oneUnit("active"), values{"nginx.service": {}})
 	bus := NewBus(d.socket)
 	t.Cleanup(bus.Close)
 	wantActive(t, bus)
@@ -338,7 +338,7 @@ var silence = map[string]func(t *testing.T) (socket string, wake func()){
 	},
 	"stopped daemon": func(t *testing.T) (string, func()) {
 		d := startDaemon(t)
-		serve(t, d, oneUnit("active"), properties{"nginx.service": {}})
+		serve(t, d, oneUnit("active"), values{"nginx.service": {}})
 		if err := d.process.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
@@ -348,7 +348,7 @@ var silence = map[string]func(t *testing.T) (socket string, wake func()){
 		d := startDaemon(t)
 		m := oneUnit("active")
 		m.mute = make(chan struct{})
-		serve(t, d, m, properties{"nginx.service": {}})
+		serve(t, d, m, values{"nginx.service": {}})
 		return d.socket, func() { close(m.mute) }
 	},
 }
