@@ -1,0 +1,120 @@
+package statuspage
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// cpu is shown and not judged: how busy the CPUs are takes two looks, which Prometheus has and a page has not.
+func cpu(v *view) []Line {
+	cpus, known := v.get("host_cpus")
+	load, measured := v.get("host_load5")
+	if !known || !measured {
+		return nil
+	}
+	return []Line{{Level: Info, Subject: "CPU", Value: fmt.Sprintf("load %.2f over 5 min on %s", load, count(cpus, "CPU"))}}
+}
+
+func memory(v *view) []Line {
+	total, known := v.get("host_memory_total_bytes")
+	available, measured := v.get("host_memory_available_bytes")
+	if !known || !measured || total <= 0 {
+		return nil
+	}
+	value := fmt.Sprintf("%s available of %s", size(available), size(total))
+	limit, set := v.threshold("memory_available_ratio")
+	switch {
+	case !set:
+		return []Line{noThreshold("memory", value, "memory_available_ratio")}
+	case available/total < limit:
+		return []Line{{
+			Level: Warning, Subject: "memory", Value: value,
+			Advice: "When memory runs out the kernel kills programs, often the database. PHP-FPM's pm.max_children times the size of a worker must fit beside the database's buffer pool.",
+		}}
+	}
+	return []Line{{Level: OK, Subject: "memory", Value: value}}
+}
+
+func filesystems(v *view) []Line {
+	var lines []Line
+	for _, s := range v.all("host_filesystem_responding") {
+		mount := s.labels["mountpoint"]
+		var roles []string
+		for _, role := range v.all("host_filesystem_role_info", "mountpoint", mount) {
+			roles = append(roles, role.labels["role"])
+		}
+		slices.Sort(roles)
+		line := filesystem(v, mount, s.value == 1, len(roles) > 0)
+		if len(roles) > 0 {
+			line.Value += " (" + strings.Join(roles, ", ") + ")"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+const diskRunbook = "MoodleDiskSpaceLow"
+
+// filesystem agrees with MoodleDiskSpaceLow and goes on where that stops: the same shortage is critical below
+// a second limit, and what hangs or became read-only is in trouble at any size.
+func filesystem(v *view, mount string, responding, used bool) Line {
+	readonly, known := v.get("host_filesystem_readonly", "mountpoint", mount)
+	switch {
+	case !responding && used:
+		return Line{Level: Critical, Subject: mount, Value: "does not answer", Advice: "Whatever touches it hangs: the site, its database or its backups. Look at the disk or the network share: findmnt " + mount + ", dmesg | tail."}
+	case !responding:
+		return Line{Level: Warning, Subject: mount, Value: "does not answer", Advice: "Whatever touches it hangs, but Moodle does not use it. Look at the disk or the network share: findmnt " + mount + ", dmesg | tail."}
+	case !known:
+		return missing(mount, "host_filesystem_readonly")
+	case readonly == 1 && used:
+		return Line{Level: Critical, Subject: mount, Value: "read-only", Advice: "Nothing can be written on it; the kernel does this after disk errors. Look at dmesg | tail and at the disk before you remount it."}
+	case readonly == 1:
+		return Line{Level: Info, Subject: mount, Value: "read-only"}
+	}
+	return space(v, mount)
+}
+
+func space(v *view, mount string) Line {
+	total, known := v.get("host_filesystem_size_bytes", "mountpoint", mount)
+	free, measured := v.get("host_filesystem_avail_bytes", "mountpoint", mount)
+	if !known || !measured {
+		return missing(mount, "host_filesystem_avail_bytes")
+	}
+	if total <= 0 {
+		return Line{Level: Info, Subject: mount, Value: "has no size"}
+	}
+	value := fmt.Sprintf("%s free of %s, %s", size(free), size(total), percent(free/total))
+	low, set := v.threshold("disk_free_ratio_warning")
+	lowest, both := v.threshold("disk_free_ratio_critical")
+	switch {
+	case !set:
+		return noThreshold(mount, value, "disk_free_ratio_warning")
+	case !both:
+		return noThreshold(mount, value, "disk_free_ratio_critical")
+	case free/total < low:
+		level := Warning
+		if free/total < lowest {
+			level = Critical
+		}
+		return Line{
+			Level: level, Subject: mount, Value: value, Runbook: diskRunbook,
+			Advice: "When it is full, whatever lies on it stops. Find what grew with du -xh --max-depth=2 " + mount + " | sort -h | tail -20; the runbook says what may go.",
+		}
+	}
+	return inodes(v, mount, value)
+}
+
+// inodes can run out long before the space does: a cache in files is millions of small ones.
+func inodes(v *view, mount, value string) Line {
+	const few = 0.05
+	most, bounded := v.get("host_filesystem_files", "mountpoint", mount)
+	free, measured := v.get("host_filesystem_files_free", "mountpoint", mount)
+	if bounded && measured && most > 0 && free/most < few {
+		return Line{
+			Level: Warning, Subject: mount, Value: fmt.Sprintf("%s, but only %s of the inodes", value, percent(free/most)),
+			Advice: "Without inodes no file can be made, however much space is free. Sessions, caches and temp directories with millions of files are the usual cause: du --inodes -x --max-depth=2 " + mount + " | sort -n | tail.",
+		}
+	}
+	return Line{Level: OK, Subject: mount, Value: value}
+}

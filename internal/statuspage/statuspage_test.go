@@ -1,0 +1,102 @@
+package statuspage_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/moodle-exporter/moodle-exporter/internal/statuspage"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var now = time.Date(2026, time.March, 2, 9, 30, 0, 0, time.UTC)
+
+var brokenExtras = statuspage.Extras{
+	Version: "0.3.0",
+	Problems: []string{
+		"config.php of /var/www/old cannot be read: permission denied. Give root the right to read it, or leave the site out with sites:.",
+	},
+	Jobs: []statuspage.JobError{
+		{Site: "lms", Job: "backup", Text: "dump database moodle: Access denied for user 'root'@'localhost' <script>alert(2)</script>\x1b[2J"},
+		{Site: "_host", Job: "maintain", Text: "step temporary files: permission denied"},
+	},
+	Collectors: map[string]string{"database": "connect to /run/mysqld/mysqld.sock: connection refused"},
+}
+
+// moment is a value that is so many seconds after now.
+var moment = regexp.MustCompile(`(?m) @(-?[0-9]+)$`)
+
+// parse reads a text exposition; without TYPE lines its metrics are untyped.
+func parse(t testing.TB, text string) []*dto.MetricFamily {
+	t.Helper()
+	text = moment.ReplaceAllStringFunc(text, func(found string) string {
+		after, err := strconv.ParseInt(found[2:], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf(" %d", now.Unix()+after)
+	})
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(strings.TrimSpace(text) + "\n"))
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	var sorted []*dto.MetricFamily
+	for _, family := range families {
+		sorted = append(sorted, family)
+	}
+	return sorted
+}
+
+func load(t testing.TB, name string, extras statuspage.Extras) statuspage.Report {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name+".prom"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return statuspage.Evaluate(parse(t, string(text)), extras, now)
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs (write it anew with -update):\n%s", path, got)
+	}
+}
+
+func TestText(t *testing.T) {
+	for name, extras := range map[string]statuspage.Extras{"healthy": {Version: "0.3.0"}, "broken": brokenExtras} {
+		var out bytes.Buffer
+		if err := statuspage.WriteText(&out, load(t, name, extras), false); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name+".txt", out.Bytes())
+	}
+}
+
+func TestNaN(t *testing.T) {
+	_ = math.NaN()
+}
