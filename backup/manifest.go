@@ -107,11 +107,11 @@ type FiledirContent struct {
 // File is one file of a backup. Sizes are in bytes, sums in lower-case hexadecimal.
 type File struct {
 	Name          string `json:"name"`
-	Component     string `json:"component"`
-	Size          int64  `json:"size"`           // as stored
-	SHA256        string `json:"sha256"`         // as stored
-	ContentSize   int64  `json:"content_size"`   // uncompressed
-	ContentSHA256 string `json:"content_sha256"` // uncompressed
+	Component     string `json:"component,omitempty"` // none for RESTORE.txt
+	Size          int64  `json:"size"`                // as stored
+	SHA256        string `json:"sha256"`              // as stored
+	ContentSize   int64  `json:"content_size"`        // uncompressed
+	ContentSHA256 string `json:"content_sha256"`      // uncompressed
 	// SameAs is the earlier backup whose file of this name this one is a hard link to.
 	SameAs string `json:"same_as,omitempty"`
 	// State is a digest of name, size, times and inode of everything an archive was made from; an

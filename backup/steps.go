@@ -250,10 +250,13 @@ func (c *creation) describe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Store.Save(ctx, path.Join(stagingName, restoreName), int64(len(text)), bytes.NewReader(text)); err != nil {
-		return err
-	}
-	return nil
+	digest := newMeter()
+	_, _ = digest.Write(text)
+	c.manifest.Files = append(c.manifest.Files, File{
+		Name: restoreName, Size: digest.size, SHA256: digest.sum(), ContentSize: digest.size, ContentSHA256: digest.sum(),
+	})
+	_, err = c.Store.Save(ctx, path.Join(stagingName, restoreName), digest.size, bytes.NewReader(text))
+	return err
 }
 
 // gitCommit is what a checkout has checked out, read without running git on files of others; empty for a
