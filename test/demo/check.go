@@ -60,32 +60,30 @@ func (d *demo) checkLogin(ctx context.Context) error {
 	return err
 }
 
-// checkMetrics looks for one metric of each part that runs.
+// checkMetrics waits for one metric of each part that runs: the exporter's first looks go on after it is ready.
 func (d *demo) checkMetrics(ctx context.Context) error {
-	body, err := get(ctx, http.DefaultClient, d.serve.URL+"/metrics")
-	if err != nil {
-		return err
-	}
 	wanted := []string{"moodle_exporter_build_info{"}
 	if d.site != nil {
 		wanted = append(wanted, `moodle_cron_last_start_timestamp_seconds{site="demo"}`,
-			`moodle_backup_last_success_timestamp_seconds{component="all",site="demo"}`)
+			`moodle_backup_last_success_timestamp_seconds{component="all",site="demo"}`,
+			`moodle_database_up{server="`+d.database.Socket+`"} 1`)
 	}
 	if d.nginx != nil {
-		wanted = append(wanted, "moodle_certificate_not_after_timestamp_seconds{")
+		wanted = append(wanted, `moodle_certificate_chain_valid{target="`+d.nginx.Address+`"} 1`)
 	}
-	var problems []error
-	for _, series := range wanted {
-		if !strings.Contains(body, series) {
-			problems = append(problems, fmt.Errorf("no %s in /metrics", strings.TrimRight(series, "{")))
+	return poll(ctx, func() error {
+		body, err := get(ctx, http.DefaultClient, d.serve.URL+"/metrics")
+		if err != nil {
+			return err
 		}
-	}
-	for line := range strings.Lines(body) {
-		if strings.HasPrefix(line, "moodle_database_up{") && strings.HasSuffix(strings.TrimSpace(line), " 0") {
-			problems = append(problems, fmt.Errorf("the exporter cannot reach the database: %s", strings.TrimSpace(line)))
+		var problems []error
+		for _, series := range wanted {
+			if !strings.Contains(body, "\n"+series) {
+				problems = append(problems, fmt.Errorf("no %s in /metrics", strings.TrimRight(series, "{")))
+			}
 		}
-	}
-	return errors.Join(problems...)
+		return errors.Join(problems...)
+	})
 }
 
 // checkScrape waits for the first successful scrape.

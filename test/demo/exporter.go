@@ -24,7 +24,12 @@ func (d *demo) writeConfig() error {
 	type object = map[string]any
 	config := object{
 		"services": []string{}, // the demo's parts are no systemd units
-		"backup":   object{"dir": filepath.Join(d.dir, "backups"), "config_paths": []string{}, "log_paths": []string{}, "system_paths": []string{}},
+		"backup": object{
+			"dir":          filepath.Join(d.dir, "backups"),
+			"config_paths": []string{filepath.Join(d.dir, "nginx"), filepath.Join(d.dir, "php-fpm")},
+			"log_paths":    []string{filepath.Join(d.dir, "nginx", "access.log")},
+			"system_paths": []string{"/etc/os-release"},
+		},
 	}
 	if d.site != nil {
 		password, err := d.secretFile("monitor", monitorPassword)
