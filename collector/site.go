@@ -39,11 +39,13 @@ type SiteSources struct {
 // Site reads maintenance mode, upgrades, cron and tasks of each site.
 type Site struct {
 	SiteSources
-	tasks moodle.TaskReader
+	tasks *moodle.TaskReader
 }
 
 // NewSite returns the collector of the given sources.
-func NewSite(sources SiteSources) *Site { return &Site{SiteSources: sources} }
+func NewSite(sources SiteSources) *Site {
+	return &Site{SiteSources: sources, tasks: moodle.NewTaskReader(sources.Clock)}
+}
 
 // Name implements Collector.
 func (*Site) Name() string { return "site" }
@@ -102,11 +104,10 @@ func (s *Site) readDatabase(ctx context.Context, site *moodle.Site, emit Emit) (
 		read = &state
 		emitCron(emit, site.Name, state, now)
 		tasks, err := s.tasks.Read(ctx, conn, site, state.Version, now)
-		if err != nil {
-			return err
+		if tasks != nil {
+			emitTasks(emit, site.Name, tasks, now)
 		}
-		emitTasks(emit, site.Name, tasks, now)
-		return nil
+		return err
 	})
 	return read, err
 }

@@ -19,19 +19,22 @@ var (
 // maxFailing bounds the series of one site.
 const maxFailing = 20
 
-func emitTasks(emit Emit, site string, tasks moodle.Tasks, now time.Time) {
-	failing := 0
-	for _, task := range tasks.Failing {
-		failing += task.Count
-	}
-	emit.gauge(tasksFailing, float64(failing), site)
+// emitTasks leaves out what counts all ad hoc tasks where there are too many to be counted.
+func emitTasks(emit Emit, site string, tasks *moodle.Tasks, now time.Time) {
 	emit.gauge(tasksOverdue, float64(tasks.Overdue), site)
 	emit.gauge(tasksRunning, float64(tasks.Running), site)
 	emit.gauge(taskLongest, secondsSince(tasks.LongestStart, now), site)
-	emit.gauge(adhocQueued, float64(tasks.Queued), site)
 	emit.gauge(adhocOldest, secondsSince(tasks.OldestDue, now), site)
-	for _, task := range tasks.Failing[:min(len(tasks.Failing), maxFailing)] {
-		emit.gauge(taskDelay, task.Delay.Seconds(), site, task.Class)
+	failing := 0
+	for i, task := range tasks.Failing {
+		failing += task.Count
+		if i < maxFailing {
+			emit.gauge(taskDelay, task.Delay.Seconds(), site, task.Class)
+		}
+	}
+	if tasks.Counted {
+		emit.gauge(tasksFailing, float64(failing), site)
+		emit.gauge(adhocQueued, float64(tasks.Queued), site)
 	}
 }
 

@@ -202,6 +202,32 @@ func TestSiteBefore44(t *testing.T) {
 	}
 }
 
+// TestSiteUncounted: what the indexes tell stays when the queue cannot be counted.
+func TestSiteUncounted(t *testing.T) {
+	server, sites := theFleet(t)
+	column := "ALTER TABLE `" + schema45 + "`.m45_task_adhoc RENAME COLUMN "
+	if err := server.Exec(t.Context(), column+"faildelay TO hidden"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Exec(context.WithoutCancel(t.Context()), column+"hidden TO faildelay"); err != nil {
+			t.Error(err)
+		}
+	})
+	got, err := seriesOf(t, siteCollector(t, sites))
+	if err == nil || !strings.Contains(err.Error(), "count ad hoc tasks of site lms") {
+		t.Errorf("the error is %v", err)
+	}
+	for series, want := range map[string]bool{
+		"cron_enabled{lms}": true, "tasks_overdue{lms}": true, "task_adhoc_oldest_age_seconds{lms}": true,
+		"tasks_failing{lms}": false, "task_adhoc_queued{lms}": false, "task_adhoc_queued{campus}": true,
+	} {
+		if _, there := got[series]; there != want {
+			t.Errorf("%s there: %v", series, there)
+		}
+	}
+}
+
 func TestSiteWorstTasks(t *testing.T) {
 	server, sites := theFleet(t)
 	keep(t, "task_scheduled")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -21,8 +22,9 @@ type Tasks struct {
 	Running      int
 	LongestStart time.Time // when the longest running one started
 
+	OldestDue time.Time // when the first ad hoc task that is due and waits should have started
+	Counted   bool      // whether the ad hoc tasks could be counted: Failing and Queued are complete
 	Queued    int       // ad hoc tasks that are due and wait, but for those that Moodle has given up
-	OldestDue time.Time // when the first of them should have started
 }
 
 // FailingTask is a task whose last run failed and that Moodle will try again.
@@ -32,34 +34,56 @@ type FailingTask struct {
 	Delay time.Duration // until the next try; doubles from a minute to a day
 }
 
-// TaskReader reads tasks. It remembers which columns a site's version has, which the database is asked once.
+// TaskReader reads tasks. It remembers which columns a site's version has, which the database is asked once,
+// and spares a database whose queue has grown so long that counting it takes time.
 type TaskReader struct {
+	clock func() time.Time
+
 	mu       sync.Mutex
 	attempts map[tableVersion]bool
+	counts   map[tableVersion]count
 }
 
 type tableVersion struct{ server, schema, table, version string }
 
-// Read reads the tasks of site as they stand at now. version is the version of the installed database.
+// NewTaskReader returns a reader that remembers nothing yet.
+func NewTaskReader(clock func() time.Time) *TaskReader {
+	return &TaskReader{clock: clock, attempts: make(map[tableVersion]bool), counts: make(map[tableVersion]count)}
+}
+
+// Read reads the tasks of site as they stand at now. version is the version of the installed database. With an
+// error the tasks are nil, or not Counted where all the rest could be read.
 // The tables are as in lib/db/install.xml of Moodle 3.11 to 5.1.
-func (r *TaskReader) Read(ctx context.Context, conn *sql.Conn, site *Site, version string, now time.Time) (Tasks, error) {
-	attempts, err := r.hasAttempts(ctx, conn, site, version)
+func (r *TaskReader) Read(ctx context.Context, conn *sql.Conn, site *Site, version string, now time.Time) (*Tasks, error) {
+	key := tableVersion{site.Config.Server(), site.Config.DBName, site.Table("task_adhoc"), version}
+	attempts, err := r.hasAttempts(ctx, conn, key)
 	if err != nil {
-		return Tasks{}, fmt.Errorf("read columns of site %s: %w", site.Name, err)
+		return nil, fmt.Errorf("read columns of site %s: %w", site.Name, err)
 	}
-	var tasks Tasks
+	tasks := &Tasks{}
 	if err := tasks.readScheduled(ctx, conn, site, now); err != nil {
-		return Tasks{}, fmt.Errorf("read scheduled tasks of site %s: %w", site.Name, err)
+		return nil, fmt.Errorf("read scheduled tasks of site %s: %w", site.Name, err)
 	}
-	if err := tasks.readAdhoc(ctx, conn, site, attempts, now); err != nil {
-		return Tasks{}, fmt.Errorf("read ad hoc tasks of site %s: %w", site.Name, err)
+	alive := ""
+	if attempts {
+		alive = " AND (attemptsavailable IS NULL OR attemptsavailable > 0)" // NULL: tried for ever
+	}
+	if err := tasks.readAdhoc(ctx, conn, site, alive, now); err != nil {
+		return nil, fmt.Errorf("read ad hoc tasks of site %s: %w", site.Name, err)
+	}
+	queue, err := r.count(key, func() (queue, error) { return readQueue(ctx, conn, site, alive, now) })
+	if err != nil {
+		return tasks, fmt.Errorf("count ad hoc tasks of site %s: %w", site.Name, err)
+	}
+	tasks.Counted, tasks.Queued = true, queue.due
+	for _, task := range queue.failing {
+		tasks.fail(task)
 	}
 	return tasks, nil
 }
 
 // hasAttempts says whether ad hoc tasks can be given up: they carry attemptsavailable since Moodle 4.4.
-func (r *TaskReader) hasAttempts(ctx context.Context, conn *sql.Conn, site *Site, version string) (bool, error) {
-	key := tableVersion{site.Config.Server(), site.Config.DBName, site.Table("task_adhoc"), version}
+func (r *TaskReader) hasAttempts(ctx context.Context, conn *sql.Conn, key tableVersion) (bool, error) {
 	r.mu.Lock()
 	has, known := r.attempts[key]
 	r.mu.Unlock()
@@ -73,9 +97,6 @@ func (r *TaskReader) hasAttempts(ctx context.Context, conn *sql.Conn, site *Site
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.attempts == nil {
-		r.attempts = make(map[tableVersion]bool)
-	}
 	r.attempts[key] = has
 	return has, nil
 }
@@ -110,50 +131,25 @@ func (t *Tasks) readScheduled(ctx context.Context, conn *sql.Conn, site *Site, n
 	return rows.Err()
 }
 
-// readAdhoc reads the queue, which may be long: by the indexes on nextruntime and timestarted (the latter
-// since 4.1), and once through for the failing ones.
-func (t *Tasks) readAdhoc(ctx context.Context, conn *sql.Conn, site *Site, attempts bool, now time.Time) error {
-	table, alive := site.quoted("task_adhoc"), ""
-	if attempts {
-		alive = " AND (attemptsavailable IS NULL OR attemptsavailable > 0)" // NULL: tried for ever
-	}
+// readAdhoc reads what the indexes on timestarted (since 4.1) and nextruntime tell at any length of the queue.
+func (t *Tasks) readAdhoc(ctx context.Context, conn *sql.Conn, site *Site, alive string, now time.Time) error {
 	var count int
 	var first sql.NullInt64
-	err := conn.QueryRowContext(ctx, "SELECT COUNT(*), MIN(timestarted) FROM "+table+" WHERE timestarted > 0").Scan(&count, &first)
+	err := conn.QueryRowContext(ctx, "SELECT COUNT(*), MIN(timestarted) FROM "+site.quoted("task_adhoc")+
+		" WHERE timestarted > 0").Scan(&count, &first)
 	if err != nil {
 		return err
 	}
 	if count > 0 {
 		t.run(count, first.Int64)
 	}
-	err = conn.QueryRowContext(ctx, "SELECT COUNT(*), MIN(nextruntime) FROM "+table+
-		" WHERE nextruntime <= ? AND timestarted IS NULL"+alive, now.Unix()).Scan(&t.Queued, &first)
-	if err != nil {
-		return err
+	err = conn.QueryRowContext(ctx, "SELECT nextruntime FROM "+site.quoted("task_adhoc")+
+		" WHERE nextruntime <= ? AND timestarted IS NULL"+alive+" ORDER BY nextruntime LIMIT 1", now.Unix()).Scan(&first)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
 	}
-	if t.Queued > 0 {
-		t.OldestDue = time.Unix(first.Int64, 0)
-	}
-	return t.readFailingAdhoc(ctx, conn, "SELECT classname, COUNT(*), MAX(faildelay) FROM "+table+
-		" WHERE faildelay > 0"+alive+" GROUP BY classname")
-}
-
-func (t *Tasks) readFailingAdhoc(ctx context.Context, conn *sql.Conn, query string) error {
-	rows, err := conn.QueryContext(ctx, query)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var task FailingTask
-		var delay int64
-		if err := rows.Scan(&task.Class, &task.Count, &delay); err != nil {
-			return err
-		}
-		task.Delay = time.Duration(delay) * time.Second
-		t.fail(task)
-	}
-	return rows.Err()
+	t.OldestDue = time.Unix(first.Int64, 0)
+	return err
 }
 
 // fail adds a failing task in its place, and joins classes that are both scheduled and ad hoc.
