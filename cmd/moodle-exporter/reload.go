@@ -2,19 +2,16 @@ package main
 
 import (
 	"fmt"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/moodle-exporter/moodle-exporter/collector"
 )
 
-// reloads are the two gauges that tell how the last reading of the configuration went. prometheus_client's
-// own gauges are used because they outlive a scrape.
+// reloads are the two gauges that tell how the last reading of the configuration went.
 type reloads struct {
 	successful prometheus.Gauge
 	timestamp  prometheus.Gauge
-	failing    atomic.Bool
 }
 
 func newReloads() *reloads {

@@ -26,10 +26,14 @@ func (s Secret) String() string {
 	return masked
 }
 
-// GoString, MarshalText and LogValue mask like String: %#v, JSON, YAML and slog go through them.
-func (s Secret) GoString() string             { return strconv.Quote(s.String()) }
+// GoString masks what %#v prints.
+func (s Secret) GoString() string { return strconv.Quote(s.String()) }
+
+// MarshalText masks what JSON and YAML hold.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-func (s Secret) LogValue() slog.Value         { return slog.StringValue(s.String()) }
+
+// LogValue masks what slog writes.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // ReadSecretFile reads a password file: its content without one trailing line break.
 func ReadSecretFile(path string) (Secret, error) {

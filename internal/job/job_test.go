@@ -17,7 +17,7 @@ import (
 func testRunner(dir string) *Runner {
 	return &Runner{
 		StateDir: filepath.Join(dir, "state"), LockDir: filepath.Join(dir, "run"), ProcRoot: "/proc", Group: -1,
-		Clock: time.Now, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -124,7 +124,7 @@ func TestKilledRun(t *testing.T) {
 		return
 	}
 	dir = t.TempDir()
-	child := exec.Command(os.Args[0], "-test.run=TestKilledRun") //nolint:gosec // ourselves
+	child := exec.Command(os.Args[0], "-test.run=TestKilledRun")
 	child.Env = append(os.Environ(), "JOB_TEST_DIR="+dir)
 	stdout, err := child.StdoutPipe()
 	if err != nil {
