@@ -36,7 +36,7 @@ type host struct {
 
 func newHost(e *environment, settings *config.Config) *host {
 	h := &host{
-		environment: e, view: probe.NewView(e.stateDir, e.clock, settings.Sites), bus: service.NewBus(service.SystemBus),
+		environment: e, view: probe.NewView(e.stateDir, e.clock, settings.Sites), bus: service.NewBus(e.bus),
 		files: collector.NewMaintenanceFiles(), reloads: newReloads(), changed: make(chan struct{}, 1),
 	}
 	h.settings.Store(settings)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
 	"github.com/moodle-exporter/moodle-exporter/internal/job"
+	"github.com/moodle-exporter/moodle-exporter/internal/service"
 )
 
 const defaultStateDir = "/var/lib/moodle-exporter"
@@ -35,6 +36,7 @@ type environment struct {
 	stateDir   string
 	lockDir    string
 	textfile   string
+	bus        string // socket of the message bus that systemd answers on
 	stdout     io.Writer
 	stderr     io.Writer
 	logger     *slog.Logger
@@ -61,6 +63,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.Flag("config.file", "Configuration; an ordinary host needs none.").Default(config.DefaultPath).IsSetByUser(&e.configSet).StringVar(&e.configFile)
 	app.Flag("state.dir", "Where job records, facts and logs are kept.").Default(defaultStateDir).StringVar(&e.stateDir)
 	app.Flag("textfile.directory", "Also write job metrics here, for node_exporter.").Default("").StringVar(&e.textfile)
+	app.Flag("path.dbus-socket", "Socket of the system's message bus, where systemd is asked for the state of services.").Default(service.SystemBus).StringVar(&e.bus)
 	logging := &promslog.Config{Writer: stderr}
 	promslogflag.AddFlags(app, logging)
 	levelSet := false

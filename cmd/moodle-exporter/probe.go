@@ -33,13 +33,13 @@ func (e *environment) finder() *moodle.Finder {
 func (e *environment) probe(settings *config.Config) *probe.Probe {
 	return &probe.Probe{
 		Config: settings, Finder: e.finder(), StateDir: e.stateDir, Group: group(), Clock: e.clock, Logger: e.logger,
-		Services: discoverServices, CertificateFiles: probe.DefaultCertificateFiles,
+		Services: e.discoverServices, CertificateFiles: probe.DefaultCertificateFiles,
 	}
 }
 
 // discoverServices asks systemd; on a host without it there is nothing to find.
-func discoverServices(ctx context.Context) ([]string, error) {
-	bus := service.NewBus(service.SystemBus)
+func (e *environment) discoverServices(ctx context.Context) ([]string, error) {
+	bus := service.NewBus(e.bus)
 	defer bus.Close()
 	units, err := bus.Discover(ctx)
 	if errors.Is(err, os.ErrNotExist) {
