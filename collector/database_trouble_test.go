@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -178,13 +179,40 @@ func TestDatabaseLocked(t *testing.T) {
 	if _, err := once(t, c); err != nil {
 		t.Errorf("after the lock: %v", err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		left := ask(t, server, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER='watcher'")
-		if left == "1" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s connections of the exporter are left, want 1", left)
+	waitFor(t, "the old connection to go", func() bool {
+		return ask(t, server, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER='watcher'") == "1"
+	})
+}
+
+// TestDatabaseStopped: a server that falls silent on the kept connection costs the deadline, and is read again
+// once it is back.
+func TestDatabaseStopped(t *testing.T) {
+	server, sites := theFleet(t)
+	connections := connect(t)
+	engine := New(discard(), time.Now, 0,
+		NewDatabase(sitesOf(sites), connections, time.Now, discard()),
+		NewSite(SiteSources{Sites: sitesOf(sites), Connections: connections, Clock: time.Now, CLIMaintenance: unknown, UpgradePending: noAnswer}))
+	up := "database_up{" + server.Socket + "}"
+	if got := gatherValues(t, engine, 10*time.Second); got[up] != 1 {
+		t.Fatal(got)
+	}
+	if err := syscall.Kill(server.Pid(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Kill(server.Pid(), syscall.SIGCONT)
+	for range 3 {
+		got := gatherValues(t, engine, 500*time.Millisecond)
+		if value, there := got[up]; !there || value != 0 || got["scrape_collector_success{site}"] != 0 {
+			t.Errorf("while the server stands still: %v", got)
 		}
 	}
+	if err := syscall.Kill(server.Pid(), syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if got := gatherValues(t, engine, 10*time.Second); got[up] != 1 || got["scrape_collector_success{site}"] != 1 {
+		t.Errorf("after the server went on: %v", got)
+	}
+	waitFor(t, "the old connections to go", func() bool {
+		return ask(t, server, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER='watcher'") == "1"
+	})
 }
