@@ -8,7 +8,7 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/internal/probe"
 )
 
-var probeFacts = desc("probe", "facts_timestamp_seconds", "When the privileged look at the site last succeeded, as Unix time.", "site")
+var probeFacts = desc("probe", "facts_timestamp_seconds", "When the privileged look at the site, or without a site at the host, last succeeded, as Unix time.", "site")
 
 // Probe tells how old the facts are that the privileged look writes down for the exporter.
 type Probe struct {
@@ -17,7 +17,9 @@ type Probe struct {
 }
 
 // NewProbe reads the facts through view.
-func NewProbe(view *probe.View, clock func() time.Time) *Probe { return &Probe{view: view, clock: clock} }
+func NewProbe(view *probe.View, clock func() time.Time) *Probe {
+	return &Probe{view: view, clock: clock}
+}
 
 // Name implements Collector.
 func (*Probe) Name() string { return "probe" }
@@ -26,6 +28,9 @@ func (*Probe) Name() string { return "probe" }
 // not known to be so.
 func (p *Probe) Update(_ context.Context, emit Emit) error {
 	snapshot := p.view.Snapshot()
+	if snapshot.Host != nil {
+		emit.when(probeFacts, snapshot.Host.Taken, "")
+	}
 	for _, facts := range snapshot.Sites {
 		emit.when(probeFacts, facts.Taken, facts.Name)
 	}

@@ -23,7 +23,8 @@ func backupListCommand(app *kingpin.Application) (string, action) {
 		}
 		manifests := []*backup.Manifest{}
 		table := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
-		if !*asJSON {
+		rows := 0
+		head := func() {
 			_, _ = fmt.Fprintln(table, "SITE\tID\tMADE\tTOOK\tRESTORES TO\tNEWLY STORED\tMOODLE\tCOMPONENTS\tSTATE")
 		}
 		err = e.eachSiteWithBackups(settings, *site, func(site string) error {
@@ -34,6 +35,9 @@ func backupListCommand(app *kingpin.Application) (string, action) {
 						manifests = append(manifests, listed.Manifest)
 					}
 					continue
+				}
+				if rows++; rows == 1 {
+					head()
 				}
 				row(table, site, listed)
 			}

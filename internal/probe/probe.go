@@ -57,6 +57,9 @@ func (p *Probe) Run(ctx context.Context) ([]*moodle.Site, error) {
 		host.Sites = append(host.Sites, site.Name)
 	}
 	p.lookAtHost(ctx, host)
+	if err := ctx.Err(); err != nil {
+		return sites, fmt.Errorf("take the privileged look: %w", err)
+	}
 	failures = append(failures, write(p.StateDir, config.HostName, host, p.Group), p.forget(host.Sites))
 	return sites, errors.Join(failures...)
 }
@@ -149,7 +152,7 @@ func (p *Probe) askCLI(ctx context.Context, site *moodle.Site, facts *SiteFacts)
 
 func (p *Probe) lookAtHost(ctx context.Context, host *HostFacts) {
 	note := func(what string, err error) {
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			host.Problems = append(host.Problems, fmt.Sprintf("%s: %v", what, err))
 			p.Logger.Warn("part of the privileged look failed", "part", what, "err", err)
 		}
