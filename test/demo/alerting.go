@@ -34,7 +34,7 @@ func (d *demo) startAlertmanager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	config, err := os.ReadFile(filepath.Join(dir, "alertmanager.yml")) //nolint:gosec // just exported
+	config, err := os.ReadFile(filepath.Join(dir, "alertmanager.yml"))
 	if err != nil {
 		return fmt.Errorf("read the exported configuration: %w", err)
 	}

@@ -162,7 +162,7 @@ func (d *demo) checkAlertmanager(ctx context.Context) error {
 				return nil
 			}
 		}
-		return errors.New("Watchdog has not arrived")
+		return errors.New("no Watchdog has arrived")
 	})
 }
 

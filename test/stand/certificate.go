@@ -67,7 +67,7 @@ func WriteCertificate(certFile, keyFile string, o CertificateOptions) error {
 		return fmt.Errorf("write the key: %w", err)
 	}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	if err := os.WriteFile(certFile, certPEM, 0o644); err != nil { //nolint:gosec // certificates are public
+	if err := os.WriteFile(certFile, certPEM, 0o644); err != nil {
 		return fmt.Errorf("write the certificate: %w", err)
 	}
 	return nil

@@ -20,7 +20,7 @@ func MakeTempDir() (dir string, remove func() error, err error) {
 		return "", nil, fmt.Errorf("make a directory for the stand: %w", err)
 	}
 	remove = func() error { return os.RemoveAll(dir) }
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the programs' own accounts pass through it
+	if err := os.Chmod(dir, 0o755); err != nil {
 		_ = remove()
 		return "", nil, fmt.Errorf("open the stand's directory to others: %w", err)
 	}
@@ -92,7 +92,7 @@ func (a Account) credential() *syscall.Credential {
 	if a.UID == os.Getuid() {
 		return nil
 	}
-	return &syscall.Credential{Uid: uint32(a.UID), Gid: uint32(a.GID)} //nolint:gosec // ids come from the passwd file
+	return &syscall.Credential{Uid: uint32(a.UID), Gid: uint32(a.GID)}
 }
 
 // makeOwned makes dir for account and checks that the account can reach it.

@@ -60,7 +60,7 @@ func StartNginx(ctx context.Context, dir string, site *Site, fpm *PHPFPMServer, 
 		return nil, err
 	}
 	config := filepath.Join(home, "nginx.conf")
-	if err := os.WriteFile(config, []byte(n.config(home, site, fpm, statusPort)), 0o644); err != nil { //nolint:gosec // no secrets in it
+	if err := os.WriteFile(config, []byte(n.config(home, site, fpm, statusPort)), 0o644); err != nil {
 		return nil, fmt.Errorf("start nginx: %w", err)
 	}
 	n.process, err = startProcess(ctx, "nginx", filepath.Join(home, "output.log"), own, home, nil, "nginx", "-p", home, "-c", config)

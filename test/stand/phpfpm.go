@@ -43,7 +43,7 @@ func StartPHPFPM(ctx context.Context, dir string, environment ...string) (*PHPFP
 		Socket: filepath.Join(home, "www.sock"), StatusPath: "/fpm-status",
 		StatusListen: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), ConfigFile: filepath.Join(home, "php-fpm.conf"),
 	}
-	if err := os.WriteFile(f.ConfigFile, []byte(f.config(home, web)), 0o644); err != nil { //nolint:gosec // no secrets in it
+	if err := os.WriteFile(f.ConfigFile, []byte(f.config(home, web)), 0o644); err != nil {
 		return nil, fmt.Errorf("start PHP-FPM: %w", err)
 	}
 	own := Account{UID: os.Getuid()}

@@ -39,12 +39,12 @@ func startProcess(ctx context.Context, name, log string, account Account, dir st
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // a path of the caller's
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: open its log: %w", name, err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	cmd := exec.CommandContext(ctx, path, argv[1:]...) //nolint:gosec // a test starts what it says
+	cmd := exec.CommandContext(ctx, path, argv[1:]...)
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -141,7 +141,7 @@ func run(ctx context.Context, account Account, argv ...string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, path, argv[1:]...) //nolint:gosec // a test starts what it says
+	cmd := exec.CommandContext(ctx, path, argv[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: account.credential()}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", argv[0], err, bytes.TrimSpace(out))

@@ -45,7 +45,7 @@ func startWebServer(ctx context.Context, dir, program, config, storageFlag strin
 	}
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	w := &WebServer{URL: "http://" + address, ConfigFile: filepath.Join(home, "config.yml")}
-	if err := os.WriteFile(w.ConfigFile, []byte(config), 0o644); err != nil { //nolint:gosec // read by the program's own account
+	if err := os.WriteFile(w.ConfigFile, []byte(config), 0o644); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
 	argv := append([]string{

@@ -154,7 +154,7 @@ func (s *Site) layout() string {
 
 // PHP is the command php args…, in the code directory, as the web user.
 func (s *Site) PHP(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "php", args...) //nolint:gosec // a test runs what it says
+	cmd := exec.CommandContext(ctx, "php", args...)
 	cmd.Dir = s.CodeDir
 	cmd.Env = append(os.Environ(), s.environment...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.Web.credential()}

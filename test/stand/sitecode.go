@@ -155,5 +155,5 @@ func writeFile(name string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
 		return err
 	}
-	return os.WriteFile(name, data, 0o640) //nolint:gosec // the web user reads the site's code through its group
+	return os.WriteFile(name, data, 0o640)
 }

@@ -11,6 +11,7 @@ import (
 // ConfigStyle is how a site's config.php gives its values.
 type ConfigStyle int
 
+// The styles: what an installer writes, what containers do, and what only PHP can read.
 const (
 	ConfigLiteral  ConfigStyle = iota // quoted strings and numbers, as the installer writes
 	ConfigGetenv                      // database settings and wwwroot from the environment
@@ -46,7 +47,7 @@ func (s *Site) writeConfig(db *MariaDBServer, o SiteOptions) error {
 		}
 	case ConfigComputed:
 		secret := "<?php\nreturn base64_decode(" + PHPString(base64.StdEncoding.EncodeToString([]byte(s.Password))) + ");\n"
-		if err := os.WriteFile(filepath.Join(s.CodeDir, "secret.php"), []byte(secret), 0o640); err != nil { //nolint:gosec // group-readable like the code
+		if err := os.WriteFile(filepath.Join(s.CodeDir, "secret.php"), []byte(secret), 0o640); err != nil {
 			return err
 		}
 		php["dbpass"] = "require __DIR__ . '/secret.php'"
@@ -66,9 +67,9 @@ func (s *Site) writeConfig(db *MariaDBServer, o SiteOptions) error {
 	b.WriteString("\n$CFG->directorypermissions = 02770;\n\nrequire_once(__DIR__ . '/lib/setup.php');\n")
 	if s.DocRoot != s.CodeDir {
 		stub := "<?php\nrequire_once(__DIR__ . '/../config.php');\n"
-		if err := os.WriteFile(filepath.Join(s.DocRoot, "config.php"), []byte(stub), 0o640); err != nil { //nolint:gosec // as above
+		if err := os.WriteFile(filepath.Join(s.DocRoot, "config.php"), []byte(stub), 0o640); err != nil {
 			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(s.CodeDir, "config.php"), []byte(b.String()), 0o640) //nolint:gosec // as above
+	return os.WriteFile(filepath.Join(s.CodeDir, "config.php"), []byte(b.String()), 0o640)
 }
