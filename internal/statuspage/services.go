@@ -27,5 +27,8 @@ func services(v *view) []Line {
 		}
 		lines = append(lines, Line{Level: OK, Subject: unit, Value: value})
 	}
+	if working, _ := v.get("scrape_collector_success", "collector", "service"); len(lines) == 0 && working == 1 {
+		return []Line{{Level: Info, Subject: "services", Value: "none are watched: no unit was found, and services: names none"}}
+	}
 	return lines
 }
