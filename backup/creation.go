@@ -37,7 +37,7 @@ func Create(ctx context.Context, o Options, run Run) (*Manifest, error) {
 	c := &creation{Options: o, run: run}
 	defer c.close()
 	if err := c.make(ctx); err != nil {
-		if c.Store != nil {
+		if c.manifest != nil {
 			err = errors.Join(err, clean(c.Store))
 		}
 		return nil, err
@@ -106,6 +106,10 @@ func (c *creation) prepare(ctx context.Context) error {
 	if c.Store == nil {
 		c.Store = store.NewDirectory(SiteDir(c.Config.Dir, c.Site.Name))
 	}
+	if err := c.checkPlaces(); err != nil {
+		return err
+	}
+	// The remains of a run that was killed go first: they may take the room that this one needs.
 	if err := clean(c.Store); err != nil {
 		return err
 	}

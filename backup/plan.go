@@ -60,6 +60,9 @@ func MakePlan(ctx context.Context, o Options) (*Plan, error) {
 	}
 	c := &creation{Options: o, run: noRun{}}
 	defer c.close()
+	if err := c.checkPlaces(); err != nil {
+		return nil, err
+	}
 	return c.preflight(ctx)
 }
 
@@ -67,11 +70,15 @@ func MakePlan(ctx context.Context, o Options) (*Plan, error) {
 // first backup.
 const compressed = 2
 
+func (c *creation) checkPlaces() error {
+	if err := c.checkSite(); err != nil {
+		return err
+	}
+	return c.checkDir()
+}
+
 // preflight refuses, or returns the plan. It leaves the open session in c.
 func (c *creation) preflight(ctx context.Context) (*Plan, error) {
-	if err := errors.Join(c.checkSite(), c.checkDir()); err != nil {
-		return nil, err
-	}
 	plan := &Plan{Site: c.Site.Name, Dir: SiteDir(c.Config.Dir, c.Site.Name)}
 	if err := c.findPrevious(ctx); err != nil {
 		return nil, err
