@@ -1,6 +1,9 @@
 package statuspage
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // backupSwitch says whether backups are made at all.
 func backupSwitch(v *view, site string) []Line {
@@ -26,8 +29,14 @@ func eachBackup(judge func(v *view, site string) []Line) func(*view) []Line {
 
 // backupAges judges the complete backup first, then each component, in the order of a backup.
 func backupAges(v *view, site string) []Line {
+	components := []string{"all", "database", "files", "code", "config", "logs", "system"}
+	for _, component := range v.values("component", "backup_last_success_timestamp_seconds") {
+		if !slices.Contains(components, component) {
+			components = append(components, component)
+		}
+	}
 	var lines []Line
-	for _, component := range []string{"all", "database", "files", "code", "config", "logs", "system"} {
+	for _, component := range components {
 		if line, shown := backupAge(v, site, component); shown {
 			lines = append(lines, line)
 		}
@@ -74,20 +83,16 @@ func backupAge(v *view, site, component string) (line Line, shown bool) {
 	return Line{Level: OK, Subject: subject, Value: value}, true
 }
 
-// backupRun agrees with MoodleBackupFailed.
+// backupRun shows how the last run ended; it is judged among the jobs.
 func backupRun(v *view, site string) []Line {
 	result, known := v.get("job_last_result", "site", site, "name", "backup")
-	if !known {
+	switch {
+	case !known:
 		return nil // it has never run, or runs now
-	}
-	if result == 1 {
+	case result == 1:
 		return []Line{{Level: OK, Subject: "last run", Value: ended(v, site, "backup", "done")}}
 	}
-	return []Line{{
-		Level: Warning, Subject: "last run", Value: ended(v, site, "backup", "failed"), Runbook: "MoodleBackupFailed",
-		Advice: fmt.Sprintf("Earlier backups are untouched, but nothing newer can be restored.%s Correct it, then run moodle-exporter backup --site=%s as root.",
-			v.reason(site, "backup"), site),
-	}}
+	return []Line{{Level: Info, Subject: "last run", Value: ended(v, site, "backup", "failed") + ", see under Jobs"}}
 }
 
 // backupPlace says whether one broken disk takes the site and its backups.

@@ -38,14 +38,13 @@ func memory(v *view) []Line {
 
 func filesystems(v *view) []Line {
 	var lines []Line
-	for _, s := range v.all("host_filesystem_responding") {
-		mount := s.labels["mountpoint"]
+	for _, mount := range v.values("mountpoint", "host_filesystem_responding", "host_filesystem_size_bytes") {
 		var roles []string
 		for _, role := range v.all("host_filesystem_role_info", "mountpoint", mount) {
 			roles = append(roles, role.labels["role"])
 		}
 		slices.Sort(roles)
-		line := filesystem(v, mount, s.value == 1, len(roles) > 0)
+		line := filesystem(v, mount, len(roles) > 0)
 		if len(roles) > 0 {
 			line.Value += " (" + strings.Join(roles, ", ") + ")"
 		}
@@ -58,12 +57,15 @@ const diskRunbook = "MoodleDiskSpaceLow"
 
 // filesystem agrees with MoodleDiskSpaceLow and goes on where that stops: the same shortage is critical below
 // a second limit, and what hangs or became read-only is in trouble at any size.
-func filesystem(v *view, mount string, responding, used bool) Line {
+func filesystem(v *view, mount string, used bool) Line {
+	responding, asked := v.get("host_filesystem_responding", "mountpoint", mount)
 	readonly, known := v.get("host_filesystem_readonly", "mountpoint", mount)
 	switch {
-	case !responding && used:
+	case !asked:
+		return missing(mount, "host_filesystem_responding")
+	case responding == 0 && used:
 		return Line{Level: Critical, Subject: mount, Value: "does not answer", Advice: "Whatever touches it hangs: the site, its database or its backups. Look at the disk or the network share: findmnt " + mount + ", dmesg | tail."}
-	case !responding:
+	case responding == 0:
 		return Line{Level: Warning, Subject: mount, Value: "does not answer", Advice: "Whatever touches it hangs, but Moodle does not use it. Look at the disk or the network share: findmnt " + mount + ", dmesg | tail."}
 	case !known:
 		return missing(mount, "host_filesystem_readonly")
@@ -86,12 +88,10 @@ func space(v *view, mount string) Line {
 	}
 	value := fmt.Sprintf("%s free of %s, %s", size(free), size(total), percent(free/total))
 	low, set := v.threshold("disk_free_ratio_warning")
-	lowest, both := v.threshold("disk_free_ratio_critical")
+	lowest, _ := v.threshold("disk_free_ratio_critical") // without it a shortage is still a warning
 	switch {
 	case !set:
 		return noThreshold(mount, value, "disk_free_ratio_warning")
-	case !both:
-		return noThreshold(mount, value, "disk_free_ratio_critical")
 	case free/total < low:
 		level := Warning
 		if free/total < lowest {

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// jobs shows every job that has ever run. How the last backup ended is judged among the backups.
+// jobs judges every job that has ever run. For backups this agrees with MoodleBackupFailed.
 func jobs(v *view) []Line {
-	known := v.pairs("site", "name", "job_running")
+	known := v.pairs("site", "name", "job_running", "job_last_result")
 	if len(known) == 0 && v.is(1, "scrape_collector_success", "collector", "job") {
 		return []Line{{Level: Info, Subject: "jobs", Value: "none has run yet"}}
 	}
@@ -30,17 +30,19 @@ func job(v *view, site, name string) Line {
 		return missing(name, "job_last_result")
 	case result == 1:
 		return Line{Level: OK, Value: ended(v, site, name, "done")}
-	case name == "backup" && site != "":
-		return Line{Level: Info, Value: ended(v, site, name, "failed") + ", see Backups"}
 	}
-	level := Warning
-	if name == "update" || name == "restore" {
-		level = Critical // they may have left the site half-way
-	}
-	return Line{
-		Level: level, Value: ended(v, site, name, "failed"),
+	line := Line{
+		Level: Warning, Value: ended(v, site, name, "failed"),
 		Advice: strings.TrimSpace(v.reason(site, name) + fmt.Sprintf(" Its log is shown by moodle-exporter jobs show; correct what it names, then run %s again.", name)),
 	}
+	switch name {
+	case "backup":
+		line.Runbook = "MoodleBackupFailed"
+		line.Advice = "Earlier backups are untouched, but nothing newer can be restored. " + line.Advice
+	case "update", "restore":
+		line.Level = Critical // it may have left the site half-way
+	}
+	return line
 }
 
 // running shows how far a job is and, from the time it took so far, how long it will still take.

@@ -27,8 +27,8 @@ func services(v *view) []Line {
 		}
 		lines = append(lines, Line{Level: OK, Subject: unit, Value: value})
 	}
-	if working, _ := v.get("scrape_collector_success", "collector", "service"); len(lines) == 0 && working == 1 {
-		return []Line{{Level: Info, Subject: "services", Value: "none are watched: no unit was found, and services: names none"}}
+	if len(lines) == 0 && v.is(1, "scrape_collector_success", "collector", "service") {
+		return []Line{{Level: Info, Subject: "services", Value: "none watched: no unit was found, and services: in the configuration names none"}}
 	}
 	return lines
 }

@@ -21,7 +21,8 @@ var ansi = [...]string{OK: "32", Warning: "33;1", Critical: "31;1", Unknown: "35
 // WriteText writes the report for a terminal of 80 columns. Its first line says whether all is right.
 func WriteText(w io.Writer, report Report, colour bool) error {
 	t := &text{colour: colour}
-	t.printf("%s  %s\n", t.level(report.Level), report.Summary)
+	t.printf("%s  ", t.level(report.Level))
+	t.wrapped(report.Summary, len("CRITICAL  "))
 	for _, section := range report.Sections {
 		t.printf("\n%s\n", section.Name)
 		for _, group := range section.Groups() {
