@@ -9,7 +9,7 @@ import (
 
 var (
 	backupEnabled      = backupDesc("enabled", "1 if this host makes backups of the site.")
-	backupLastSuccess  = backupDesc("last_success_timestamp_seconds", "When the newest good backup of the component was begun, as Unix time.", "component")
+	backupLastSuccess  = backupDesc("last_success_timestamp_seconds", "When the newest good backup of the component was made, as Unix time.", "component")
 	backupAge          = backupDesc("age_seconds", "Age of the newest good backup of the component.", "component")
 	backupMaxAge       = backupDesc("max_age_seconds", "Greatest age that the configuration allows.", "component")
 	backupSize         = backupDesc("last_size_bytes", "What the newest good backup of the component restores to.", "component")

@@ -1,9 +1,6 @@
 package collector
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -27,19 +24,7 @@ func TestSiteFacts(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			stateDir := t.TempDir()
-			taken := test.taken.Format(time.RFC3339)
-			for file, content := range map[string]string{
-				"_host.json": fmt.Sprintf(`{"format":1,"taken":%q,"sites":["lms"]}`, taken),
-				"lms.json":   fmt.Sprintf(`{"format":1,"taken":%q,"name":"lms",%s}`, taken, test.facts),
-			} {
-				path := filepath.Join(stateDir, "facts", file)
-				if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(path, []byte(content), 0o640); err != nil {
-					t.Fatal(err)
-				}
-			}
+			writeFacts(t, stateDir, test.taken, map[string]string{"lms": test.facts})
 			clock := func() time.Time { return now }
 			facts := NewSiteFacts(probe.NewView(stateDir, clock, nil), clock)
 			site := &moodle.Site{Name: "lms", Config: moodle.PHPConfig{DataRoot: test.dataroot}}
