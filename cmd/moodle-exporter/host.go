@@ -163,9 +163,10 @@ func (h *host) roles() []collector.Role {
 	return list
 }
 
-// units are the services to watch: the configured ones, else those that the look found.
+// units are the services to watch: the configured ones, which may be none (services: []), else those
+// that the look found.
 func (h *host) units() []string {
-	if configured := h.settings.Load().Services; len(configured) > 0 {
+	if configured := h.settings.Load().Services; configured != nil {
 		return configured
 	}
 	if facts := h.view.Snapshot().Host; facts != nil {
