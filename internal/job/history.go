@@ -71,9 +71,7 @@ func appendLine(path string, line []byte, group int) error {
 	if err != nil {
 		return err
 	}
-	if group >= 0 {
-		err = file.Chown(-1, group)
-	}
+	err = shareWith(group, file)
 	_, writeErr := file.Write(append(append([]byte{}, line...), '\n'))
 	return errors.Join(err, writeErr, file.Close())
 }
@@ -83,12 +81,18 @@ func (r *Runner) openLog(record Record) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the run's log: %w", err)
 	}
-	if r.Group >= 0 {
-		if err := file.Chown(-1, r.Group); err != nil {
-			return nil, errors.Join(fmt.Errorf("open the run's log: %w", err), file.Close())
-		}
+	if err := shareWith(r.Group, file); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the run's log: %w", err), file.Close())
 	}
 	return file, nil
+}
+
+// shareWith lets a group read a file, whatever the umask.
+func shareWith(group int, file *os.File) error {
+	if err := file.Chmod(0o640); err != nil || group < 0 {
+		return err
+	}
+	return file.Chown(-1, group)
 }
 
 // pruneLogs keeps the newest logs of this job; their names sort by time.

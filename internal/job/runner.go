@@ -140,10 +140,12 @@ func EnsureDir(path string, group int) error {
 			return fmt.Errorf("make state directory: %w", err)
 		}
 	}
-	if group < 0 {
-		return nil
+	// Not left to the umask: on a hardened host root's is 077, and the exporter would read nothing.
+	err := os.Chmod(path, 0o750) //nolint:gosec // group may read
+	if err == nil && group >= 0 {
+		err = os.Chown(path, -1, group)
 	}
-	if err := os.Chown(path, -1, group); err != nil {
+	if err != nil {
 		return fmt.Errorf("make state directory: %w", err)
 	}
 	return nil

@@ -20,6 +20,8 @@ var needs = []struct{ program, packaged string }{
 	{"/usr/bin/unshare", "util-linux"},
 	{"/sbin/mkfs.ext4", "e2fsprogs"},
 	{"/usr/sbin/cron", "cron"},
+	{"/usr/bin/bindfs", "bindfs"},
+	{"/usr/bin/pkill", "procps"},
 }
 
 // Need ends the test unless a machine can be booted here. Under CI that is a failure; elsewhere

@@ -112,7 +112,7 @@ func (m *Machine) buildSite(ctx context.Context, site *Site, o SiteOptions) erro
 // serveSite writes the settings of nginx, the pool and cron, and reloads.
 func (m *Machine) serveSite(ctx context.Context, site *Site, o SiteOptions) error {
 	live := "/etc/letsencrypt/live/" + site.Host
-	if _, err := m.Must(ctx, "mkdir", "-p", "-m", "0700", live); err != nil {
+	if _, err := m.Must(ctx, "install", "-d", "-m", "0700", "/etc/letsencrypt/live", live); err != nil {
 		return err
 	}
 	err := stand.WriteCertificate(m.HostPath(live+"/fullchain.pem"), m.HostPath(live+"/privkey.pem"),
