@@ -64,7 +64,7 @@ func Retain(candidates []Candidate, keep config.Keep, now time.Time) []Decision 
 			because(i, "its manifest cannot be read")
 			continue
 		}
-		if age := now.Sub(c.Time); age <= time.Duration(keep.Within) {
+		if age := now.Sub(c.Time); keep.Within > 0 && age <= time.Duration(keep.Within) {
 			because(i, "within "+keep.Within.String())
 		}
 		if !c.Complete || !c.Good {

@@ -31,7 +31,7 @@ func (c *creation) dump(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.manifest.Files = append(c.manifest.Files, file)
+	c.manifest.Files = append(c.manifest.Files, c.shareEqual(file))
 	c.manifest.Database = content
 	if d.strange > 0 {
 		c.warn("%d rows of the table files have a content hash that is none", d.strange)
@@ -108,12 +108,18 @@ func (c *creation) archive(ctx context.Context, component string, extra []extraF
 		c.warn("%s: %d files not taken as they are: %s", name, notes.count, strings.Join(notes.first, "; "))
 	}
 	file.State = measured.state
+	return c.shareEqual(file), nil
+}
+
+// shareEqual shares the file of the previous backup if what has just been stored is the same.
+func (c *creation) shareEqual(file File) File {
+	before, known := c.previousFile(file.Name)
 	if known && file.ContentSHA256 == before.ContentSHA256 {
-		if shared, err := c.share(before, measured.state); err == nil {
-			return shared, nil
+		if shared, err := c.share(before, file.State); err == nil {
+			return shared
 		}
 	}
-	return file, nil
+	return file
 }
 
 // share makes the file of the previous backup one of this backup too.
@@ -161,7 +167,7 @@ func (c *creation) audit(ctx context.Context) error {
 	if err := c.pool.batch.Commit(); err != nil {
 		return fmt.Errorf("audit the content files: %w", err)
 	}
-	c.manifest.Files = append(c.manifest.Files, file)
+	c.manifest.Files = append(c.manifest.Files, c.shareEqual(file))
 	return c.sumUp(ctx, a)
 }
 
