@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 )
@@ -44,4 +45,22 @@ func StartExporter(ctx context.Context, dir string, o ExporterOptions) (*WebServ
 		return nil, err
 	}
 	return w, w.process.await(ctx, answers(w.URL+"/-/ready"))
+}
+
+// ExporterBinary returns the exporter to test: $MOODLE_EXPORTER_BINARY where it is set, as make does, else
+// one built from this repository into dir.
+func ExporterBinary(dir string) (string, error) {
+	if built := os.Getenv("MOODLE_EXPORTER_BINARY"); built != "" {
+		if _, err := os.Stat(built); err != nil {
+			return "", fmt.Errorf("the exporter in MOODLE_EXPORTER_BINARY: %w", err)
+		}
+		return filepath.Abs(built)
+	}
+	binary := filepath.Join(dir, "moodle-exporter")
+	build := exec.Command("go", "build", "-o", binary, "github.com/moodle-exporter/moodle-exporter/cmd/moodle-exporter")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the exporter: %w: %s", err, out)
+	}
+	return binary, nil
 }
