@@ -1,0 +1,92 @@
+package live_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	_ "github.com/go-sql-driver/mysql" // driver
+
+	"github.com/moodle-exporter/moodle-exporter/test/stand"
+)
+
+// killDatabase is kill -9 of the server process.
+func killDatabase(_ *testing.T, h *host) { h.database.Kill() }
+
+func startDatabase(t *testing.T, h *host) {
+	t.Helper()
+	must(t, h.database.Start())
+}
+
+// ageBackup makes the newest backup of the site lms nine days old: by its name and by its manifest. The
+// privileged look, which a timer takes, sees it.
+func ageBackup(t *testing.T, h *host) {
+	t.Helper()
+	manifests, err := filepath.Glob(filepath.Join(h.backups(), "lms", "*", "manifest.json"))
+	if err != nil || len(manifests) != 1 {
+		t.Fatalf("backups of the site lms: %q %v, want one", manifests, err)
+	}
+	content, err := os.ReadFile(manifests[0])
+	must(t, err)
+	manifest := map[string]any{}
+	must(t, json.Unmarshal(content, &manifest))
+	const nineDays = 9 * 24 * time.Hour
+	for _, name := range []string{"started", "ended"} {
+		at, err := time.Parse(time.RFC3339, manifest[name].(string))
+		must(t, err)
+		manifest[name] = at.Add(-nineDays)
+	}
+	const layout = "20060102T150405Z"
+	made, err := time.Parse(layout, manifest["id"].(string))
+	must(t, err)
+	older := made.Add(-nineDays).Format(layout)
+	manifest["id"] = older
+	content, err = json.Marshal(manifest)
+	must(t, err)
+	must(t, os.WriteFile(manifests[0], content, 0o600))
+	must(t, os.Rename(filepath.Dir(manifests[0]), filepath.Join(h.backups(), "lms", older)))
+	h.run(t, "probe")
+}
+
+func makeBackup(t *testing.T, h *host) {
+	t.Helper()
+	h.run(t, "backup", "--site=lms")
+}
+
+func expireCertificate(t *testing.T, h *host) {
+	t.Helper()
+	renew(t, h, stand.CertificateOptions{NotBefore: time.Now().AddDate(0, 0, -90), NotAfter: time.Now().Add(-time.Hour)})
+}
+
+func renewCertificate(t *testing.T, h *host) {
+	t.Helper()
+	renew(t, h, stand.CertificateOptions{})
+}
+
+func renew(t *testing.T, h *host, o stand.CertificateOptions) {
+	t.Helper()
+	must(t, h.nginx.Renew(t.Context(), o))
+	h.reload(t)
+}
+
+// stopCron lets the cron of the site exam have started for the last time twenty minutes ago.
+func stopCron(t *testing.T, h *host) {
+	t.Helper()
+	pool, err := sql.Open("mysql", h.database.RootDSN(h.exam.Database))
+	must(t, err)
+	defer pool.Close()
+	_, err = pool.ExecContext(t.Context(), "UPDATE "+h.exam.Prefix+"config_plugins SET value = value - 1200 WHERE plugin = 'tool_task' AND name = 'lastcronstart'")
+	must(t, err)
+}
+
+func runCron(t *testing.T, h *host) {
+	t.Helper()
+	// Its own end is not waited for by any rule, so it may end with the test.
+	if out, err := h.exam.CLI(context.WithoutCancel(t.Context()), "cron", "--keep-alive=0").CombinedOutput(); err != nil {
+		t.Fatalf("cron.php: %v: %s", err, out)
+	}
+}

@@ -1,0 +1,54 @@
+package live_test
+
+import (
+	"testing"
+
+	"github.com/moodle-exporter/moodle-exporter/test/boot"
+	"github.com/moodle-exporter/moodle-exporter/test/stand"
+)
+
+// TestLiveOnAServer stops units of a booted Debian, on which the exporter runs as its package installs it.
+// nginx gives the mail about its unit. MariaDB gives the mail about the database, and its unit none.
+func TestLiveOnAServer(t *testing.T) {
+	t.Parallel()
+	boot.Need(t)
+	stand.Need(t, stand.Prometheus, stand.Alertmanager)
+	m, err := boot.Start(t.Context(), boot.Options{})
+	must(t, err)
+	closing(t, m)
+	site, err := m.InstallSite(t.Context(), boot.SiteOptions{})
+	must(t, err)
+	must(t, m.InstallExporter(t.Context(), binary))
+	must(t, m.ApplyGrants(t.Context()))
+	must(t, m.WaitActive(t.Context(), "moodle-exporter.service"))
+	control := func(command ...string) {
+		_, err := m.Must(t.Context(), append([]string{"systemctl"}, command...)...)
+		must(t, err)
+	}
+	h := &host{exporter: &stand.WebServer{URL: "http://127.0.0.1:10059"}, client: m.Client()}
+	// The timer takes the look again soon; a server has time for that.
+	control("start", "moodle-exporter-probe.service")
+	units := []string{"mariadb.service", "nginx.service", site.FPMUnit, "redis-server.service", "cron.service"}
+	wanted := []string{`database_up{server="/run/mysqld/mysqld.sock"} 1`, `cron_last_start_timestamp_seconds{site="` + site.Name + `"}`}
+	for _, unit := range units {
+		wanted = append(wanted, `service_up{unit="`+unit+`"} 1`)
+	}
+	h.awaitSeries(t, wanted...)
+	target := unreliable(t, h.exporter.URL, m.Client().Transport)
+	c := startChain(t, binary, target)
+
+	mails := []expected{
+		{subject: "Service Alert: nginx.service is not running", runbook: "MoodleServiceDown", target: target},
+		{subject: "Service Alert: Database server /run/mysqld/mysqld.sock does not answer", runbook: "MoodleDBDown", target: target, suppressed: "MoodleServiceDown"},
+	}
+	control("restart", "moodle-exporter.service")
+	h.awaitSeries(t, wanted...)
+	c.passFence(t)
+	control("stop", "nginx.service", "mariadb.service")
+	c.awaitAlarms(t, mails)
+	control("restart", "moodle-exporter.service")
+	c.passFence(t)
+	control("start", "nginx.service", "mariadb.service")
+	c.awaitResolved(t, mails)
+	c.wantNoOther(t, mails)
+}
