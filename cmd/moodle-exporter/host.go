@@ -28,6 +28,8 @@ type host struct {
 	files       *collector.MaintenanceFiles
 	reloads     *reloads
 	changed     chan struct{} // a reload: the collectors are built anew
+	looked      chan struct{} // closed when the first look has been taken, or is not ours to take
+	ready       atomic.Bool   // the collectors are built
 	once        bool          // this process looks once and ends, as status does
 
 	mu     sync.Mutex
@@ -38,6 +40,7 @@ func newHost(e *environment, settings *config.Config) *host {
 	h := &host{
 		environment: e, view: probe.NewView(e.stateDir, e.clock, settings.Sites), bus: service.NewBus(e.bus),
 		files: collector.NewMaintenanceFiles(), reloads: newReloads(), changed: make(chan struct{}, 1),
+		looked: make(chan struct{}),
 	}
 	h.settings.Store(settings)
 	h.connections = moodle.NewConnections(h.login)
@@ -61,6 +64,8 @@ func (h *host) looksItself() bool {
 
 // look takes the privileged look at once and then at every cadence, where it is ours to take.
 func (h *host) look(ctx context.Context) {
+	first := sync.OnceFunc(func() { close(h.looked) })
+	defer first()
 	if !h.looksItself() {
 		return
 	}
@@ -68,6 +73,7 @@ func (h *host) look(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		h.lookNow(ctx)
+		first()
 		select {
 		case <-ctx.Done():
 			return
@@ -119,12 +125,28 @@ const followCadence = 15 * time.Second
 // follow builds the collectors, and builds them anew when the configuration was reloaded, or when the facts
 // show sites in other places than before.
 func (h *host) follow(ctx context.Context, engine *collector.Engine, flags *serveFlags) {
+	h.awaitLook(ctx)
 	for ctx.Err() == nil {
 		life, end := context.WithCancel(ctx)
 		roles := h.roles()
 		h.build(life, engine, flags)
+		h.ready.Store(true)
 		h.awaitChange(ctx, roles)
 		end()
+	}
+}
+
+// firstLookTime bounds the wait for the first look: one that hangs on a dead share must not keep the rest unseen.
+const firstLookTime = 10 * time.Second
+
+// awaitLook keeps the collectors back until the first look has found the sites and how to log in. Before it, a
+// healthy database would count as down.
+func (h *host) awaitLook(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstLookTime)
+	defer cancel()
+	select {
+	case <-h.looked:
+	case <-ctx.Done():
 	}
 }
 

@@ -22,7 +22,13 @@ func newMux(h *host, engine *collector.Engine, flags *serveFlags) http.Handler {
 		MaxRequests: flags.maxRequests, DisableExporterMetrics: flags.noSelfMetrics,
 	}))
 	mux.HandleFunc("GET /-/healthy", say("moodle-exporter is healthy.\n"))
-	mux.HandleFunc("GET /-/ready", say("moodle-exporter is ready.\n"))
+	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, r *http.Request) {
+		if !h.ready.Load() {
+			http.Error(w, "moodle-exporter is taking its first look at the host.", http.StatusServiceUnavailable)
+			return
+		}
+		say("moodle-exporter is ready.\n")(w, r)
+	})
 	mux.Handle("POST /-/reload", guard.local(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if err := h.reload(); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)

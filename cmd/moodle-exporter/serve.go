@@ -67,6 +67,10 @@ func (f *serveFlags) enabled(name string) bool {
 func (e *environment) serve(ctx context.Context, flags *serveFlags) error {
 	// A scrape is short and mostly waits; more threads would only take the site's processors.
 	runtime.GOMAXPROCS(min(2, runtime.NumCPU()))
+	// From here on a SIGHUP is a reload; before, it would end the program.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	settings, err := e.config()
 	if err != nil {
 		return err
@@ -82,28 +86,36 @@ func (e *environment) serve(ctx context.Context, flags *serveFlags) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var background sync.WaitGroup
-	defer background.Wait()
+	defer e.awaitEnd(&background)
 	defer cancel()
 	background.Go(func() { host.look(ctx) })
 	background.Go(func() { host.follow(ctx, engine, flags) })
-	background.Go(func() { e.reloadOnHangup(ctx, host) })
+	background.Go(func() { host.reloadOn(ctx, hangup) })
 
 	mux := newMux(host, engine, flags)
 	return e.listen(ctx, mux, flags.web)
 }
 
-// reloadOnHangup re-reads the configuration on SIGHUP.
-func (e *environment) reloadOnHangup(ctx context.Context, host *host) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+// reloadOn re-reads the configuration on each signal.
+func (h *host) reloadOn(ctx context.Context, signals <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangup:
-			_ = host.reload() // said in the log and in the reload gauge
+		case <-signals:
+			_ = h.reload() // said in the log and in the reload gauge
 		}
+	}
+}
+
+// awaitEnd waits for the background work, but not for what hangs on a dead disk or share: that ends with the process.
+func (e *environment) awaitEnd(background *sync.WaitGroup) {
+	ended := make(chan struct{})
+	go func() { background.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(shutdownTime):
+		e.logger.Warn("ending, although a look at the host has not come back; a disk or share does not answer")
 	}
 }
 
