@@ -118,7 +118,8 @@ func (c *creation) prepare(ctx context.Context) error {
 		return err
 	}
 	for _, warning := range plan.Warnings {
-		c.Logger.Warn(warning)
+		// How this host is set up stands in manifest, metrics and status; cron need not mail it every week.
+		c.Logger.Info(warning)
 	}
 	if err := c.Store.Make(); err != nil {
 		return &RefusedError{
@@ -176,9 +177,14 @@ func (c *creation) previousFile(name string) (File, bool) {
 }
 
 func (c *creation) warn(format string, values ...any) {
+	c.Logger.Warn(c.note(format, values...))
+}
+
+// note is a warning that somebody knows of already: it stands in the manifest alone.
+func (c *creation) note(format string, values ...any) string {
 	text := fmt.Sprintf(format, values...)
 	c.manifest.Warnings = append(c.manifest.Warnings, text)
-	c.Logger.Warn(text)
+	return text
 }
 
 // publish writes the manifest and gives the finished backup its name.

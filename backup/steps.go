@@ -183,8 +183,12 @@ func (c *creation) sumUp(ctx context.Context, a *auditor) (err error) {
 	if c.named == nil {
 		c.warn("without the database nobody can tell whether files are missing")
 	}
+	tell := c.warn
+	if result.Missing <= result.Accepted {
+		tell = func(format string, values ...any) { c.note(format, values...) }
+	}
 	if result.Missing > 0 {
-		c.warn("%d content files that the database names are missing from the site (%d accepted), for example %v", result.Missing, result.Accepted, a.lost)
+		tell("%d content files that the database names are missing from the site (%d accepted), for example %v", result.Missing, result.Accepted, a.lost)
 	}
 	if result.Aliases > 0 {
 		c.warn("%d files that lie outside of Moodle (aliases) have no content in the site", result.Aliases)
