@@ -386,6 +386,7 @@ func TestHandlerFormats(t *testing.T) {
 			t.Errorf("%s is missing", name)
 		}
 	}
+	lint(t, prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return e.Gather(t.Context()) }))
 	bare := httptest.NewServer(e.Handler(HandlerOptions{DisableExporterMetrics: true}))
 	t.Cleanup(bare.Close)
 	if _, body, _ := get(t, bare.URL, nil); strings.Contains(body, "go_goroutines") || !strings.Contains(body, "build_info") {

@@ -30,10 +30,7 @@ func hungMount(t *testing.T) (mountpoint string) {
 			t.Fatal(err)
 		}
 	}
-	daemon := exec.Command("bindfs", "-f", behind, mountpoint)
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
+	daemon := startWithUs(t, "bindfs", "-f", behind, mountpoint)
 	t.Cleanup(func() {
 		_ = daemon.Process.Signal(syscall.SIGCONT)
 		if err := exec.Command("umount", "-l", mountpoint).Run(); err != nil {
@@ -50,6 +47,27 @@ func hungMount(t *testing.T) (mountpoint string) {
 		t.Fatal(err)
 	}
 	return mountpoint
+}
+
+// startWithUs starts a program that dies with this process, even if a panic or a time-out keeps clean-ups from running:
+// a daemon that stays stopped would hold the threads in its mount, and with them this process, for ever.
+func startWithUs(t *testing.T, name string, arguments ...string) *exec.Cmd {
+	t.Helper()
+	command := exec.Command(name, arguments...)
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started, over := make(chan error), make(chan struct{})
+	t.Cleanup(func() { close(over) })
+	go func() {
+		// The signal comes when the thread ends that started the program.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		started <- command.Start()
+		<-over
+	}()
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	return command
 }
 
 func TestRealHungMount(t *testing.T) {

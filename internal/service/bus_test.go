@@ -420,6 +420,34 @@ func TestSilentBus(t *testing.T) {
 	}
 }
 
+// A write blocks once the daemon has stopped reading, and knows no context: only the end of its socket ends it.
+func TestStuckWriteIsCut(t *testing.T) {
+	d := startDaemon(t)
+	serve(t, d, oneUnit("active"), values{"nginx.service": {}})
+	bus := NewBus(d.socket)
+	t.Cleanup(bus.Close)
+	wantActive(t, bus)
+	if err := d.process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := bus.ask(ctx, func(context.Context, *dbus.Conn) error {
+		for {
+			if _, err := bus.kept.sockets[0].Write(make([]byte, 1<<20)); err != nil {
+				return err
+			}
+		}
+	})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("the error is %v", err)
+	}
+	if err := d.process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	wantActive(t, bus)
+}
+
 func openFiles(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
