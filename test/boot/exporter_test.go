@@ -55,6 +55,7 @@ func TestExporterOnAServer(t *testing.T) {
 		{"hung mount", testHungMount},
 		{"cron, also without systemd", testCron},
 		{"database stopped", testDatabaseStopped},
+		{"password stands nowhere", testSecrets},
 		{"nothing else was touched", func(t *testing.T, s *server) { s.sameServices(t, "mariadb.service", "cron.service") }},
 		{"removal", testRemoval},
 	} {

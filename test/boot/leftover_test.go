@@ -33,7 +33,7 @@ func diskOf(owner int) string { return fmt.Sprintf("/srv/disk-of-%d", owner) }
 func TestNothingStaysBehindAfterAKill(t *testing.T) {
 	boot.Need(t)
 	t.Parallel()
-	owner := exec.Command(os.Args[0]) //nolint:gosec // this test binary
+	owner := exec.Command(os.Args[0])
 	owner.Env = append(os.Environ(), ownerVariable+"=1")
 	output, err := owner.StdoutPipe()
 	if err != nil {

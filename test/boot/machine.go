@@ -89,7 +89,7 @@ func (m *Machine) launch(options Options) error {
 		}
 		disks = append(disks, fmt.Sprintf("%s:%d:%s", d.Path, d.Megabytes, mode))
 	}
-	guard := exec.Command("sh", "-c", guardScript, "guard", machineScript, strings.Join(m.cgroups, " "), strings.Join(disks, " ")) //nolint:gosec // fixed scripts
+	guard := exec.Command("sh", "-c", guardScript, "guard", machineScript, strings.Join(m.cgroups, " "), strings.Join(disks, " "))
 	guard.Env = environment()
 	guard.Dir = "/"
 	guard.Stdout, guard.Stderr = m.console, m.console

@@ -157,13 +157,14 @@ for disk in $disks; do
 	mount -o "loop,$mode" "$image" ".$path"
 done
 
+mount --bind /dev dev
+if grep -q ^moodle-exporter: etc/passwd; then chroot . userdel --force moodle-exporter; fi
 # A database server as its package leaves it.
 if [ -x usr/bin/mariadb-install-db ]; then
-	mount --bind /dev dev
 	chroot . mariadb-install-db --no-defaults --user=mysql --datadir=/var/lib/mysql --skip-test-db \
 		--auth-root-authentication-method=socket --innodb-log-file-size=16M --innodb-flush-method=nosync >/dev/null
-	umount dev
 fi
+umount dev
 
 for unit in dbus.socket cron.service mariadb.service nginx.service redis-server.service; do
 	systemctl --root=. --quiet enable $unit

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/moodle-exporter/moodle-exporter/test/boot"
 )
 
 // exporterPid is the exporter's main process, as the machine sees it.
@@ -113,4 +115,30 @@ func (s *server) closedDir(t *testing.T, pid, dir string) bool {
 		t.Fatal(err)
 	}
 	return strings.Contains(","+strings.TrimSpace(options)+",", ",noexec,")
+}
+
+// testSecrets looks for the database password in all that has been written and served so far.
+func testSecrets(t *testing.T, s *server) {
+	// The end of the password is the same however it is quoted.
+	const secret = "$word"
+	places := []string{s.site.CodeDir + "/config.php", "/var/lib/moodle-exporter", "/run/moodle-exporter", "/var/log", "/tmp"}
+	found, err := s.Run(t.Context(), append([]string{"grep", "--recursive", "--files-with-matches", "--fixed-strings", "--", secret}, places...)...)
+	if err != nil || found.Stdout != places[0]+"\n" {
+		t.Errorf("the password is in %s (%v), want it in config.php alone", found.Stdout, err)
+	}
+	journal, err := s.Must(t.Context(), "journalctl", "--no-pager", "--output=json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := map[string]string{"journal": journal}
+	for _, path := range []string{"metrics", "", "-/healthy", "-/ready"} {
+		if pages[path], err = s.Get(t.Context(), strings.TrimSuffix(boot.MetricsURL, "metrics")+path); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, text := range pages {
+		if text == "" || strings.Contains(text, secret) {
+			t.Errorf("%q is empty or holds the password", name)
+		}
+	}
 }

@@ -95,11 +95,11 @@ func (m *Machine) buildSite(ctx context.Context, site *Site, o SiteOptions) erro
 		return err
 	}
 	configFile := filepath.Join(built.CodeDir, "config.php")
-	content, err := os.ReadFile(configFile) //nolint:gosec // built a moment ago
+	content, err := os.ReadFile(configFile)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(configFile, []byte(strings.ReplaceAll(string(content), outside, "")), 0o640); err != nil { //nolint:gosec // the mode it has
+	if err := os.WriteFile(configFile, []byte(strings.ReplaceAll(string(content), outside, "")), 0o640); err != nil {
 		return err
 	}
 	for _, path := range []*string{&built.CodeDir, &built.DocRoot, &built.Dataroot} {
