@@ -56,7 +56,7 @@ func backupAge(v *view, site, component string) (line Line, shown bool) {
 	if !made {
 		return Line{
 			Level: Critical, Subject: subject, Value: "none", Runbook: "MoodleBackupNeverSucceeded",
-			Advice: fmt.Sprintf("If the site were lost now, it could not be restored. Run moodle-exporter backup --site=%s as root and read what it says.", site),
+			Advice: fmt.Sprintf("If the site were lost now, it could not be restored. Run `moodle-exporter backup --site=%s` as root and read what it says.", site),
 		}, component == "all"
 	}
 	age, sensible := v.age(last)
@@ -73,7 +73,7 @@ func backupAge(v *view, site, component string) (line Line, shown bool) {
 	case limited && age > limit:
 		return Line{
 			Level: Critical, Subject: subject, Value: value, Runbook: "MoodleBackupTooOld",
-			Advice: fmt.Sprintf("If the site were lost now, everything since then would be lost with it. Run moodle-exporter backup --site=%s as root and read what it says.", site),
+			Advice: fmt.Sprintf("If the site were lost now, everything since then would be lost with it. Run `moodle-exporter backup --site=%s` as root and read what it says.", site),
 		}, true
 	case !limited && component == "all":
 		line := missing(subject, `backup_max_age_seconds{component="all"}`)
@@ -108,7 +108,7 @@ func backupPlace(v *view, site string) []Line {
 	}
 	return []Line{{
 		Level: Warning, Subject: "place", Value: "on the same disk as the site",
-		Advice: "If this disk breaks, the site and its backups are lost together. Mount another disk or a share at the backup directory (backup.dir), or copy the backups to another place.",
+		Advice: "If this disk breaks, the site and its backups are lost together. Mount another disk or a share at the backup directory (`backup.dir`), or copy the backups to another place.",
 	}}
 }
 
@@ -122,7 +122,7 @@ func backupIntact(v *view, site string) []Line {
 		}
 		return []Line{{
 			Level: Critical, Subject: "verified", Value: value,
-			Advice: fmt.Sprintf("What is damaged cannot be restored. Run moodle-exporter verify --site=%s as root to see which backups it hurts, and make a new backup, which heals them from the site.", site),
+			Advice: fmt.Sprintf("What is damaged cannot be restored. Run `moodle-exporter verify --site=%s` as root to see which backups it hurts, and make a new backup, which heals them from the site.", site),
 		}}
 	}
 	last, verified := v.get("backup_last_verify_success_timestamp_seconds", "site", site)
@@ -138,7 +138,7 @@ func backupIntact(v *view, site string) []Line {
 	case limited && age > limit:
 		return []Line{{
 			Level: Warning, Subject: "verified", Value: fmt.Sprintf("%s ago, at most %s", span(age), span(limit)),
-			Advice: fmt.Sprintf("Whether the backups are still readable is not known. Run moodle-exporter verify --site=%s as root.", site),
+			Advice: fmt.Sprintf("Whether the backups are still readable is not known. Run `moodle-exporter verify --site=%s` as root.", site),
 		}}
 	}
 	return []Line{{Level: OK, Subject: "verified", Value: fmt.Sprintf("intact, %s ago", span(age))}}
@@ -154,6 +154,6 @@ func backupMissing(v *view, site string) []Line {
 	return []Line{{
 		Level: Warning, Subject: "lost files", Value: fmt.Sprintf("%.0f missing in the site, %.0f accepted", missingFiles, accepted),
 		Advice: "The database names files that moodledata no longer has; no backup from now on can bring them back, but an older one may. " +
-			"Restore them, or accept the loss with moodle-exporter backup accept-missing.",
+			"Restore them, or accept the loss with `moodle-exporter backup accept-missing`.",
 	}}
 }

@@ -21,14 +21,14 @@ func certificateExpiry(v *view) []Line {
 		case left <= 0:
 			lines = append(lines, Line{
 				Level: Critical, Subject: target, Value: fmt.Sprintf("expired %s ago (%s)", span(left), certificate.labels["source"]), Runbook: "MoodleCertExpired",
-				Advice: "Browsers and the Moodle app refuse the site. Renew it now (certbot renew), then reload the web server so that it serves the new one.",
+				Advice: "Browsers and the Moodle app refuse the site. Renew it now (`certbot renew`), then reload the web server so that it serves the new one.",
 			})
 		case !set:
 			lines = append(lines, noThreshold(target, value, "cert_warning_days"))
 		case left < late*days*86400:
 			lines = append(lines, Line{
 				Level: Warning, Subject: target, Value: value, Runbook: "MoodleCertExpiringSoon",
-				Advice: "Its renewal is overdue; when it expires, browsers and the Moodle app refuse the site. See systemctl list-timers 'certbot*' and certbot renew --dry-run.",
+				Advice: "Its renewal is overdue; when it expires, browsers and the Moodle app refuse the site. See `systemctl list-timers 'certbot*'` and `certbot renew --dry-run`.",
 			})
 		default:
 			lines = append(lines, Line{Level: OK, Subject: target, Value: value})

@@ -19,7 +19,7 @@ func cron(v *view, site string) []Line {
 	case !started:
 		return []Line{{
 			Level: Critical, Subject: "cron", Value: "has never run", Runbook: cronRunbook,
-			Advice: "Mails, notifications, enrolments and clean-up stand still. Set up the web user's crontab or a timer that runs admin/cli/cron.php every minute.",
+			Advice: "Mails, notifications, enrolments and clean-up stand still. Set up the web user's crontab or a timer that runs `admin/cli/cron.php` every minute.",
 		}}
 	}
 	age, sensible := v.age(last)
@@ -37,7 +37,7 @@ func cron(v *view, site string) []Line {
 	case age > limit && off:
 		return []Line{{
 			Level: Critical, Subject: "cron", Value: value, Runbook: cronRunbook,
-			Advice: "Somebody or an aborted update switched cron off; mails, enrolments and clean-up stand still. Switch it on as the web user with php admin/cli/cron.php --enable.",
+			Advice: "Somebody or an aborted update switched cron off; mails, enrolments and clean-up stand still. Switch it on as the web user with `php admin/cli/cron.php --enable`.",
 		}}
 	case age > limit:
 		return []Line{{
@@ -47,7 +47,7 @@ func cron(v *view, site string) []Line {
 	case off:
 		return []Line{{
 			Level: Warning, Subject: "cron", Value: value,
-			Advice: "Cron was switched off in Moodle, and soon everything that it does stands still. Switch it on as the web user with php admin/cli/cron.php --enable.",
+			Advice: "Cron was switched off in Moodle, and soon everything that it does stands still. Switch it on as the web user with `php admin/cli/cron.php --enable`.",
 		}}
 	}
 	return []Line{{Level: OK, Subject: "cron", Value: value}}
@@ -57,7 +57,7 @@ func cron(v *view, site string) []Line {
 func futureTime(subject string) Line {
 	return Line{
 		Level: Unknown, Subject: subject, Value: "dated in the future",
-		Advice: "The time on record lies ahead of this host's clock, so its age is not known. Compare the clocks (timedatectl) of this host and of the one that wrote it.",
+		Advice: "The time on record lies ahead of this host's clock, so its age is not known. Compare the clocks (`timedatectl`) of this host and of the one that wrote it.",
 	}
 }
 

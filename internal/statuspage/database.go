@@ -38,7 +38,7 @@ func databaseDown(v *view, server string) Line {
 	return Line{
 		Level: Critical, Subject: server, Value: "does not let the exporter in", Runbook: "MoodleDBDown",
 		Advice: "If the server is down, the sites are down with it; if only the exporter's account is refused, they work and are not watched: " +
-			"moodle-exporter config grants prints the SQL for the account." + why,
+			"`moodle-exporter config grants` prints the SQL for the account." + why,
 	}
 }
 
@@ -73,7 +73,7 @@ func connections(v *view) []Line {
 		case open/most > limit:
 			lines = append(lines, Line{
 				Level: Warning, Subject: subject, Value: value,
-				Advice: "When none is left, users see \"Database connection failed\". The sum of pm.max_children of all PHP-FPM pools plus cron must stay below max_connections.",
+				Advice: "When none is left, users see \"Database connection failed\". The sum of `pm.max_children` of all PHP-FPM pools plus cron must stay below max_connections.",
 			})
 		default:
 			lines = append(lines, Line{Level: OK, Subject: subject, Value: value})
@@ -94,7 +94,7 @@ func replication(v *view) []Line {
 		case running.value == 0:
 			lines = append(lines, Line{
 				Level: Critical, Subject: subject, Value: "stopped",
-				Advice: "The replica no longer follows its source and grows older. SHOW REPLICA STATUS on it names the error.",
+				Advice: "The replica no longer follows its source and grows older. `SHOW REPLICA STATUS` on it names the error.",
 			})
 		case !known:
 			lines = append(lines, missing(subject, "database_replication_lag_seconds"))

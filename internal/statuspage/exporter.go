@@ -20,7 +20,7 @@ func collectors(v *view) []Line {
 		name := collector.labels["collector"]
 		why := v.extras.Collectors[name]
 		if why == "" {
-			why = "see the exporter's log: journalctl -u moodle-exporter -n 50"
+			why = "see the exporter's log: `journalctl -u moodle-exporter -n 50`"
 		}
 		lines = append(lines, Line{
 			Level: Warning, Subject: "collector " + name, Value: "failing",
@@ -35,7 +35,7 @@ func collectors(v *view) []Line {
 
 // facts says whether what only root can see is seen: the privileged look at each site and at the host.
 func facts(v *view) []Line {
-	const advice = "Configuration, certificate files and backups are looked at by moodle-exporter probe as root. Start its timer with systemctl enable --now moodle-exporter-probe.timer; journalctl -u moodle-exporter-probe says why it fails."
+	const advice = "Configuration, certificate files and backups are looked at by `moodle-exporter probe` as root. Start its timer with `systemctl enable --now moodle-exporter-probe.timer`; `journalctl -u moodle-exporter-probe` says why it fails."
 	names := append(v.values("site", "probe_facts_timestamp_seconds"), v.sites...)
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -71,7 +71,7 @@ func configuration(v *view) []Line {
 	}
 	return []Line{{
 		Level: Warning, Subject: "configuration", Value: "the last reload failed",
-		Advice: "The old configuration is still in force. moodle-exporter config check names the line to correct; then systemctl reload moodle-exporter.",
+		Advice: "The old configuration is still in force. `moodle-exporter config check` names the line to correct; then `systemctl reload moodle-exporter`.",
 	}}
 }
 

@@ -30,7 +30,7 @@ func memory(v *view) []Line {
 	case available/total < limit:
 		return []Line{{
 			Level: Warning, Subject: "memory", Value: value,
-			Advice: "When memory runs out the kernel kills programs, often the database. PHP-FPM's pm.max_children times the size of a worker must fit beside the database's buffer pool.",
+			Advice: "When memory runs out the kernel kills programs, often the database. PHP-FPM's `pm.max_children` times the size of a worker must fit beside the database's buffer pool.",
 		}}
 	}
 	return []Line{{Level: OK, Subject: "memory", Value: value}}
@@ -64,13 +64,13 @@ func filesystem(v *view, mount string, used bool) Line {
 	case !asked:
 		return missing(mount, "host_filesystem_responding")
 	case responding == 0 && used:
-		return Line{Level: Critical, Subject: mount, Value: "does not answer", Advice: "Whatever touches it hangs: the site, its database or its backups. Look at the disk or the network share: findmnt " + mount + ", dmesg | tail."}
+		return Line{Level: Critical, Subject: mount, Value: "does not answer", Advice: "Whatever touches it hangs: the site, its database or its backups. Look at the disk or the network share: `findmnt " + shellWord(mount) + "`, `dmesg | tail`."}
 	case responding == 0:
-		return Line{Level: Warning, Subject: mount, Value: "does not answer", Advice: "Whatever touches it hangs, but Moodle does not use it. Look at the disk or the network share: findmnt " + mount + ", dmesg | tail."}
+		return Line{Level: Warning, Subject: mount, Value: "does not answer", Advice: "Whatever touches it hangs, but Moodle does not use it. Look at the disk or the network share: `findmnt " + shellWord(mount) + "`, `dmesg | tail`."}
 	case !known:
 		return missing(mount, "host_filesystem_readonly")
 	case readonly == 1 && used:
-		return Line{Level: Critical, Subject: mount, Value: "read-only", Advice: "Nothing can be written on it; the kernel does this after disk errors. Look at dmesg | tail and at the disk before you remount it."}
+		return Line{Level: Critical, Subject: mount, Value: "read-only", Advice: "Nothing can be written on it; the kernel does this after disk errors. Look at `dmesg | tail` and at the disk before you remount it."}
 	case readonly == 1:
 		return Line{Level: Info, Subject: mount, Value: "read-only"}
 	}
@@ -99,7 +99,7 @@ func space(v *view, mount string) Line {
 		}
 		return Line{
 			Level: level, Subject: mount, Value: value, Runbook: diskRunbook,
-			Advice: "When it is full, whatever lies on it stops. Find what grew with du -xh --max-depth=2 " + mount + " | sort -h | tail -20; the runbook says what may go.",
+			Advice: "When it is full, whatever lies on it stops. Find what grew with `du -xh --max-depth=2 " + shellWord(mount) + " | sort -h | tail -20`; the runbook says what may go.",
 		}
 	}
 	return inodes(v, mount, value)
@@ -113,7 +113,7 @@ func inodes(v *view, mount, value string) Line {
 	if bounded && measured && most > 0 && free/most < few {
 		return Line{
 			Level: Warning, Subject: mount, Value: fmt.Sprintf("%s, but only %s of the inodes", value, percent(free/most)),
-			Advice: "Without inodes no file can be made, however much space is free. Sessions, caches and temp directories with millions of files are the usual cause: du --inodes -x --max-depth=2 " + mount + " | sort -n | tail.",
+			Advice: "Without inodes no file can be made, however much space is free. Sessions, caches and temp directories with millions of files are the usual cause: `du --inodes -x --max-depth=2 " + shellWord(mount) + " | sort -n | tail`.",
 		}
 	}
 	return Line{Level: OK, Subject: mount, Value: value}

@@ -33,7 +33,7 @@ func job(v *view, site, name string) Line {
 	}
 	line := Line{
 		Level: Warning, Value: ended(v, site, name, "failed"),
-		Advice: strings.TrimSpace(v.reason(site, name) + fmt.Sprintf(" Its log is shown by moodle-exporter jobs show; correct what it names, then run %s again.", name)),
+		Advice: strings.TrimSpace(v.reason(site, name) + fmt.Sprintf(" Its log is shown by `moodle-exporter jobs show`; correct what it names, then run %s again.", name)),
 	}
 	switch name {
 	case "backup":

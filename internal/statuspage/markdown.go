@@ -23,10 +23,18 @@ var (
 )
 
 func (m markdown) render(text string) template.HTML {
-	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\r\n", "\n")
+	text = strings.Map(printable, strings.ToValidUTF8(text, "\uFFFD"))
 	var out strings.Builder
 	m.blocks(&out, strings.Split(text, "\n"), 0)
 	return template.HTML(out.String()) //nolint:gosec // every piece of text went through html.EscapeString
+}
+
+// printable drops what no page may hold.
+func printable(r rune) rune {
+	if r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 || r == 0xfffe || r == 0xffff {
+		return -1
+	}
+	return r
 }
 
 func (m markdown) blocks(out *strings.Builder, lines []string, depth int) {

@@ -60,16 +60,16 @@ func (m markdown) inline(text string) string {
 		found := text[at[0]:at[1]]
 		out.WriteString(html.EscapeString(text[:at[0]]))
 		text = text[at[1]:]
-		inside := html.EscapeString(strings.Trim(found, "`*"))
-		switch {
+		switch word := html.EscapeString(found); {
 		case found[0] == '`':
-			inside = "<code>" + inside + "</code>"
+			out.WriteString("<code>" + strings.Trim(word, "`") + "</code>")
 		case found[0] == '*':
-			inside = "<strong>" + m.inline(strings.Trim(found, "*")) + "</strong>"
+			out.WriteString("<strong>" + m.inline(strings.Trim(found, "*")) + "</strong>")
 		case slices.Contains(m.pages, found):
-			inside = `<a href="` + inside + `">` + inside + "</a>"
+			out.WriteString(`<a href="` + word + `">` + word + "</a>")
+		default:
+			out.WriteString(word)
 		}
-		out.WriteString(inside)
 	}
 	out.WriteString(html.EscapeString(text))
 	return out.String()

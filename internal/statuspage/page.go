@@ -35,6 +35,7 @@ func newPage(text string) *page {
 		"mark":   mark,
 		"upper":  strings.ToUpper,
 		"bad":    Level.Bad,
+		"inline": func(text string) template.HTML { return template.HTML(markdown{}.inline(text)) }, //nolint:gosec // inline escapes all text
 		"whole":  func(ratio float64) int { return int(ratio * 100) },
 	}
 	sum := sha256.Sum256([]byte(style))

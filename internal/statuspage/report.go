@@ -5,6 +5,7 @@ package statuspage
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,13 +68,21 @@ func Evaluate(families []*dto.MetricFamily, extras Extras, now time.Time) Report
 	return report
 }
 
-// Outline is the report without its lines, for readers who may not see the details.
+// Detailed says whether the report has any lines: its outline has none.
+func (r Report) Detailed() bool {
+	return slices.ContainsFunc(r.Sections, func(s Section) bool { return len(s.Lines) > 0 })
+}
+
+// Outline is the report without its lines and names, for readers who may not see the details.
 func (r Report) Outline() Report {
 	sections := make([]Section, len(r.Sections))
 	for i, section := range r.Sections {
 		sections[i] = Section{Name: section.Name, Level: section.Level}
 	}
 	r.Sections = sections
+	if r.Level.Bad() {
+		r.Summary = "Something is not all right, or cannot be seen."
+	}
 	return r
 }
 
@@ -100,7 +109,7 @@ func summary(level Level, lines []Line) string {
 	if len(parts) == 0 {
 		return "Nothing could be judged."
 	}
-	return fmt.Sprintf("Not all right: %s; %d ok.", strings.Join(parts, ", "), count[OK])
+	return fmt.Sprintf("%s; %d ok.", strings.Join(parts, ", "), count[OK])
 }
 
 // culprits names the lines of a level.

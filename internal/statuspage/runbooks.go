@@ -39,12 +39,13 @@ func Runbooks(files fs.FS) http.Handler {
 			http.Error(w, "there is no runbook of this name; see /runbooks/ for those there are", http.StatusNotFound)
 			return
 		}
+		others := slices.DeleteFunc(names, func(other string) bool { return other == name })
 		text, err := fs.ReadFile(files, "runbooks/"+name+".md")
 		if err != nil {
 			http.Error(w, "the runbook cannot be read: "+err.Error(), http.StatusInternalServerError)
 			return
 		}
-		p.write(w, r, runbookPage{Title: name, Body: markdown{pages: names}.render(string(text))})
+		p.write(w, r, runbookPage{Title: name, Body: markdown{pages: others}.render(string(text))})
 	})
 }
 

@@ -16,7 +16,7 @@ func services(v *view) []Line {
 		if up.value == 0 {
 			lines = append(lines, Line{
 				Level: Critical, Subject: unit, Value: state, Runbook: "MoodleServiceDown",
-				Advice: fmt.Sprintf("What it provides to Moodle is out of order until it runs again. See why it stopped with journalctl -u %s -n 100, then start it.", unit),
+				Advice: fmt.Sprintf("What it provides to Moodle is out of order until it runs again. See why it stopped with `journalctl -u %s -n 100`, then start it.", shellWord(unit)),
 			})
 			continue
 		}

@@ -10,7 +10,7 @@ func anySite(v *view) []Line {
 	return []Line{{
 		Level: Unknown, Subject: "sites", Value: "none found",
 		Advice: "No Moodle site was found on this host, so none is watched or backed up. " +
-			"Name its directory under sites: in /etc/moodle-exporter/moodle-exporter.yml, then run moodle-exporter probe as root.",
+			"Name its directory under sites: in /etc/moodle-exporter/moodle-exporter.yml, then run `moodle-exporter probe` as root.",
 	}}
 }
 
@@ -39,7 +39,7 @@ func (v *view) missingFromDatabase(site, subject, metric string) []Line {
 		if v.is(0, "database_up", "server", of.labels["server"]) {
 			return []Line{{
 				Level: Unknown, Subject: subject, Value: "not known",
-				Advice: "It stands in the site's database, which does not let the exporter in: see under Database.",
+				Advice: "Only the site's database knows, and it does not answer: see under Database.",
 			}}
 		}
 	}
@@ -55,7 +55,7 @@ func (v *view) planned(site string) (until float64, yes bool) {
 // open says whether users are let in.
 func open(v *view, site string) []Line {
 	advice := map[string]string{
-		"cli":   "Users see the maintenance page. If nobody is working on the site, open it as the web user with php admin/cli/maintenance.php --disable.",
+		"cli":   "Users see the maintenance page. If nobody is working on the site, open it as the web user with `php admin/cli/maintenance.php --disable`.",
 		"admin": "Users see the maintenance page. If nobody is working on the site, switch it off under Site administration, Server, Maintenance mode.",
 	}
 	for _, kind := range []string{"cli", "admin"} {
@@ -94,6 +94,6 @@ func upgrade(v *view, site string) []Line {
 	}
 	return []Line{{
 		Level: Critical, Subject: "upgrade", Value: "pending",
-		Advice: "The code is newer than the database: cron is suspended and administrators are sent to the upgrade page. Make a backup, then run as the web user php admin/cli/upgrade.php.",
+		Advice: "The code is newer than the database: cron is suspended and administrators are sent to the upgrade page. Make a backup, then run as the web user `php admin/cli/upgrade.php`.",
 	}}
 }

@@ -67,7 +67,7 @@ var optional = map[string]bool{
 	"moodle_exporter_build_info": true, "moodle_upgrade_running": true, "moodle_database_server_info": true,
 	"moodle_task_adhoc_queued": true, "moodle_task_adhoc_oldest_age_seconds": true, "moodle_database_schema_bytes": true,
 	"moodle_database_info": true, "moodle_database_start_time_seconds": true, "moodle_cron_enabled": true,
-	"moodle_service_up": true, // a collector that works and finds no unit has none to watch
+	"moodle_service_up":    true, // a collector that works and finds no unit has none to watch
 	"moodle_service_state": true, "moodle_service_start_time_seconds": true,
 	"moodle_host_filesystem_files": true, "moodle_host_filesystem_files_free": true, "moodle_host_filesystem_role_info": true,
 	"moodle_certificate_probe_success": true, "moodle_certificate_chain_valid": true, "moodle_certificate_hostname_match": true,
