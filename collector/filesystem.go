@@ -116,17 +116,17 @@ func wait(ctx context.Context, call *statfsCall) *statfsCall {
 	}
 }
 
-// emitMount emits one mount; call is nil if it does not answer. Only what may be asked has series: the mounts of
-// other users' FUSE programs are closed to us, and nothing is wrong with them.
+// emitMount emits one mount; call is nil if it does not answer. An error is one of the collector only where the site
+// stands on the mount. The mounts of other users' FUSE programs are closed to us, and nothing is wrong with them.
 func emitMount(emit Emit, m mount, label string, roleNames []string, call *statfsCall) error {
 	var err error
-	if call != nil && call.err != nil {
-		if errors.Is(call.err, unix.EACCES) && len(roleNames) == 0 {
-			return nil
-		}
+	if call != nil && call.err != nil && len(roleNames) > 0 {
 		err = fmt.Errorf("ask the filesystem on %s for its size: %w", label, call.err)
 	}
-	answered := call != nil && err == nil
+	if call != nil && errors.Is(call.err, unix.EACCES) && len(roleNames) == 0 {
+		return nil
+	}
+	answered := call != nil && call.err == nil
 	emit.gauge(filesystemResponding, flag(answered), label, m.fstype)
 	emit.gauge(filesystemReadonly, flag(m.readonly), label, m.fstype)
 	if answered {

@@ -166,11 +166,14 @@ func TestRolesGoToTheLongestMountpoint(t *testing.T) {
 }
 
 func TestFilesystemErrors(t *testing.T) {
-	root := mountinfo(t, rootLine, "2 27 8:1 / /stale rw - nfs4 nas:/x rw", "3 27 0:9 / /home/x/mine rw - fuse.rclone r: rw", "4 27 8:4 / /closed rw - ext4 /dev/sda4 rw", "rubbish")
-	got, err := seriesOf(t, NewFilesystem(root, []Role{{"moodledata", "/closed"}}, func(path string) (unix.Statfs_t, error) {
+	root := mountinfo(t, rootLine, "2 27 8:1 / /stale rw - nfs4 nas:/x rw", "3 27 0:9 / /home/x/mine rw - fuse.rclone r: rw", "4 27 8:4 / /closed rw - ext4 /dev/sda4 rw",
+		"5 27 0:10 / /gone rw - fuse.x x rw", "rubbish")
+	got, err := seriesOf(t, NewFilesystem(root, []Role{{"moodledata", "/closed"}, {"backup", "/stale/b"}}, func(path string) (unix.Statfs_t, error) {
 		switch path {
 		case "/stale":
 			return unix.Statfs_t{}, unix.ESTALE
+		case "/gone":
+			return unix.Statfs_t{}, unix.ENOTCONN
 		case "/home/x/mine", "/closed":
 			return unix.Statfs_t{}, unix.EACCES
 		}
@@ -181,11 +184,14 @@ func TestFilesystemErrors(t *testing.T) {
 			t.Errorf("error %v does not tell of %v", err, want)
 		}
 	}
+	if errors.Is(err, unix.ENOTCONN) {
+		t.Errorf("a mount without a role breaks the collector: %v", err)
+	}
 	if err == nil || !strings.Contains(err.Error(), "rubbish") {
 		t.Errorf("error %v does not name the broken line", err)
 	}
 	wantValues(t, got, map[string]float64{
-		"host_filesystem_responding{nfs4,/stale}": 0, "host_filesystem_responding{ext4,/closed}": 0,
+		"host_filesystem_responding{nfs4,/stale}": 0, "host_filesystem_responding{ext4,/closed}": 0, "host_filesystem_responding{fuse.x,/gone}": 0,
 		"host_filesystem_responding{ext4,/}": 1, "host_filesystem_size_bytes{ext4,/}": 4096000,
 	})
 	for _, series := range []string{"host_filesystem_responding{fuse.rclone,/home/x/mine}", "host_filesystem_size_bytes{nfs4,/stale}"} {
