@@ -81,7 +81,7 @@ func (e *environment) backUp(ctx context.Context, settings *config.Config, site 
 	}
 	runner := e.runner()
 	bar := newBar(e.stderr, "backup of "+site.Name)
-	runner.Watch = bar.show
+	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
 	spec := job.Spec{Job: "backup", Site: site.Name, Locks: []string{backup.LockPath(settings.Backup.Dir, site.Name)}}
 	err = runner.Do(ctx, spec, func(ctx context.Context, run *job.Run) error {
 		options.Logger = run.Logger
@@ -108,7 +108,7 @@ func (e *environment) sayBackup(manifest *backup.Manifest) error {
 	return writeManifest(e.stdout, manifest)
 }
 
-// eachStore calls look for every site of this host, or the named one, whether or not its code is still there:
+// eachSiteWithBackups calls look for every site of this host, or the named one, whether or not its code is still there:
 // backups outlive their site.
 func (e *environment) eachSiteWithBackups(settings *config.Config, name string, look func(site string) error) error {
 	if name != "" {
