@@ -22,6 +22,10 @@ var hostCases = []checkCase{
 	{"Host", "memory without a limit", `
 		moodle_host_memory_total_bytes 1000
 		moodle_host_memory_available_bytes 500`, []verdict{{unknown, "", "memory", ""}}},
+	{"Host", "memory at NaN", `
+		moodle_threshold{name="memory_available_ratio"} 0.1
+		moodle_host_memory_total_bytes 1000
+		moodle_host_memory_available_bytes NaN`, []verdict{{unknown, "", "memory", ""}}},
 	{"Host", "disk at the limit", disk + `moodle_host_filesystem_avail_bytes{mountpoint="/",fstype="ext4"} 150`, []verdict{{ok, "", "/", ""}}},
 	{"Host", "disk below the limit", disk + `moodle_host_filesystem_avail_bytes{mountpoint="/",fstype="ext4"} 149`, []verdict{{warning, "", "/", "MoodleDiskSpaceLow"}}},
 	{"Host", "disk at the second limit", disk + `moodle_host_filesystem_avail_bytes{mountpoint="/",fstype="ext4"} 50`, []verdict{{warning, "", "/", "MoodleDiskSpaceLow"}}},

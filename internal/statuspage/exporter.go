@@ -3,11 +3,10 @@ package statuspage
 import (
 	"fmt"
 	"slices"
-	"time"
-)
 
-// staleFacts is the age from which facts of the privileged look, which is taken every five minutes, no longer count.
-const staleFacts = 15 * time.Minute
+	"github.com/moodle-exporter/moodle-exporter/internal/config"
+	"github.com/moodle-exporter/moodle-exporter/internal/probe"
+)
 
 // collectors names those that fail; the metrics that they should have are the unknown lines elsewhere.
 func collectors(v *view) []Line {
@@ -45,7 +44,7 @@ func facts(v *view) []Line {
 	var lines []Line
 	for _, name := range names {
 		subject := "look at " + name
-		if name == "" || name == hostName {
+		if name == "" || name == config.HostName {
 			subject = "look at the host"
 		}
 		taken, known := v.get("probe_facts_timestamp_seconds", "site", name)
@@ -55,7 +54,7 @@ func facts(v *view) []Line {
 			lines = append(lines, Line{Level: Unknown, Subject: subject, Value: "never taken", Advice: advice})
 		case !sensible:
 			lines = append(lines, futureTime(subject))
-		case age >= staleFacts.Seconds():
+		case age >= probe.Stale.Seconds():
 			lines = append(lines, Line{Level: Warning, Subject: subject, Value: span(age) + " ago, too old", Advice: advice})
 		default:
 			lines = append(lines, Line{Level: OK, Subject: subject, Value: span(age) + " ago"})

@@ -3,6 +3,8 @@ package statuspage
 import (
 	"fmt"
 	"strings"
+
+	"github.com/moodle-exporter/moodle-exporter/internal/config"
 )
 
 // jobs judges every job that has ever run. For backups this agrees with MoodleBackupFailed.
@@ -82,7 +84,7 @@ func ended(v *view, site, name, how string) string {
 // reason is why the last run of a job failed, as a sentence with a space before it, or nothing.
 func (v *view) reason(site, name string) string {
 	for _, failure := range v.extras.Jobs {
-		if failure.Job == name && (failure.Site == site || failure.Site == hostName && site == "") && failure.Text != "" {
+		if failure.Job == name && (failure.Site == site || failure.Site == config.HostName && site == "") && failure.Text != "" {
 			return fmt.Sprintf(" The error: %s.", strings.TrimRight(failure.Text, ". \n"))
 		}
 	}

@@ -33,10 +33,11 @@ func newPage(text string) *page {
 		"style":  func() template.CSS { return template.CSS(style) }, //nolint:gosec // our own file
 		"anchor": strings.ToLower,
 		"mark":   mark,
-		"upper":  strings.ToUpper,
-		"bad":    Level.Bad,
-		"inline": func(text string) template.HTML { return template.HTML(markdown{}.inline(text)) }, //nolint:gosec // inline escapes all text
-		"whole":  func(ratio float64) int { return int(ratio * 100) },
+		// Behind a proxy the page may not be at the root: its links are relative.
+		"relative": func(path string) string { return "./" + strings.TrimPrefix(path, "/") },
+		"bad":      Level.Bad,
+		"inline":   func(text string) template.HTML { return template.HTML(markdown{}.inline(text)) }, //nolint:gosec // inline escapes all text
+		"whole":    func(ratio float64) int { return int(ratio * 100) },
 	}
 	sum := sha256.Sum256([]byte(style))
 	return &page{

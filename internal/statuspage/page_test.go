@@ -115,6 +115,15 @@ func TestPageAnswersFirst(t *testing.T) {
 	}
 }
 
+func TestPageShowsCommandsAndProgress(t *testing.T) {
+	page := serve(t, load(t, "broken", brokenExtras)).Body.String()
+	for _, want := range []string{"<code>certbot renew</code>", `<progress max="100" value="43">43 %</progress>`, `<a href="runbooks/MoodleDBDown">`, `<a href="./metrics">`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not have %s", want)
+		}
+	}
+}
+
 func brokenExtrasOf(name string) statuspage.Extras {
 	if name == "broken" {
 		return brokenExtras

@@ -4,6 +4,7 @@
 package statuspage
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,6 +20,9 @@ type Report struct {
 	Taken    time.Time `json:"taken"`
 	Version  string    `json:"version"`
 	Sections []Section `json:"sections"`
+
+	// MetricsPath is where the page finds the metrics; no part of the verdict.
+	MetricsPath string `json:"-"`
 }
 
 // Section is one part of the host, such as Sites or Backups.
@@ -45,6 +49,8 @@ type Extras struct {
 	Jobs       []JobError        // why the last runs failed
 	Collectors map[string]string // why collectors fail now, by their name
 	Version    string            // of this program
+
+	MetricsPath string // where this program serves its metrics, /metrics if empty
 }
 
 // JobError is how the last run of a job failed. Site is empty for jobs of the whole host.
@@ -54,7 +60,7 @@ type JobError struct{ Site, Job, Text string }
 // is not makes an unknown line, never a good one.
 func Evaluate(families []*dto.MetricFamily, extras Extras, now time.Time) Report {
 	v := newView(families, extras, now)
-	report := Report{Level: Info, Taken: now, Version: clean(extras.Version)}
+	report := Report{Level: Info, Taken: now, Version: clean(extras.Version), MetricsPath: cmp.Or(extras.MetricsPath, "/metrics")}
 	var all []Line
 	for _, p := range plan() {
 		section := p.judge(v)

@@ -9,10 +9,9 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
-)
 
-// hostName is how facts and records call the whole host where they need a site's name.
-const hostName = "_host"
+	"github.com/moodle-exporter/moodle-exporter/internal/config"
+)
 
 // sample is one series without its name.
 type sample struct {
@@ -44,7 +43,7 @@ func newView(families []*dto.MetricFamily, extras Extras, now time.Time) *view {
 		}
 	}
 	v.sites = v.values("site", "site_info", "probe_facts_timestamp_seconds", "backup_enabled", "database_server_info")
-	v.sites = slices.DeleteFunc(v.sites, func(site string) bool { return site == "" || site == hostName })
+	v.sites = slices.DeleteFunc(v.sites, func(site string) bool { return site == "" || site == config.HostName })
 	return v
 }
 
