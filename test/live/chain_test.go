@@ -24,7 +24,7 @@ import (
 
 // speedup is by how much every duration of the rules and of Alertmanager's grouping is shortened,
 // but for thresholds and repetitions. Their order among each other stays as shipped.
-const speedup = 60
+const speedup = 50
 
 // mailTimeout bounds the wait for one mail; the slowest takes about 15 s.
 const mailTimeout = time.Minute
@@ -57,7 +57,7 @@ func startChain(t *testing.T, binary string, targets ...string) *chain {
 	must(t, err)
 	closing(t, alertmanager)
 	prometheus, err := stand.StartPrometheus(t.Context(), dir, fmt.Sprintf(`
-global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 250ms}
+global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 250ms}
 rule_files: [%q]
 alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}
 scrape_configs: [{job_name: moodle, static_configs: [{targets: [%s]}]}]

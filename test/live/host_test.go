@@ -103,7 +103,7 @@ func (h *host) startExporter(t *testing.T, port int) {
 	t.Helper()
 	var err error
 	h.exporter, err = stand.StartExporter(t.Context(), h.dir, stand.ExporterOptions{
-		Binary: h.binary, Port: port, Args: append([]string{"--no-collector.service", "--timeout-offset=0.1"}, h.flags...),
+		Binary: h.binary, Port: port, Args: append([]string{"--no-collector.service"}, h.flags...),
 	})
 	must(t, err)
 }
