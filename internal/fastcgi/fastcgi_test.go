@@ -100,7 +100,10 @@ func serve(t *testing.T, handle func(net.Conn)) string {
 			if err != nil {
 				return
 			}
-			go func() { defer conn.Close(); handle(conn) }()
+			go func() {
+				defer conn.Close()
+				handle(conn)
+			}()
 		}
 	}()
 	return listener.Addr().String()

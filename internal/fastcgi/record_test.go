@@ -116,12 +116,13 @@ func TestNoRecordEndsInsideAParameter(t *testing.T) {
 
 func TestWriteRequest(t *testing.T) {
 	var sent bytes.Buffer
-	if err := writeRequest(&sent, Request{Params: map[string]string{"A": "b"}, Stdin: make([]byte, 65536)}); err != nil {
+	if err := writeRequest(&sent, Request{Params: map[string]string{"A": "b"}, Stdin: bytes.Repeat([]byte("s"), 65536)}); err != nil {
 		t.Fatal(err)
 	}
 	want := record(1, "\x00\x01\x00\x00\x00\x00\x00\x00", 0) + record(4, "\x01\x01Ab", 4) + record(4, "", 0) +
-		record(5, strings.Repeat("\x00", 65535), 1) + record(5, "\x00", 7) + record(5, "", 0)
-	if got := sent.String(); got != strings.ReplaceAll(want, "\xff", "\x00") {
+		record(5, strings.Repeat("s", 65535), 1) + record(5, "s", 7) + record(5, "", 0)
+	plain := strings.NewReplacer("\xff", "\x00").Replace // padding may hold anything
+	if got := sent.String(); plain(got) != plain(want) {
 		t.Errorf("sent %d bytes, want %d", len(got), len(want))
 	}
 }
