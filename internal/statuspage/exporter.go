@@ -3,6 +3,7 @@ package statuspage
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
 	"github.com/moodle-exporter/moodle-exporter/internal/probe"
@@ -78,7 +79,9 @@ func configuration(v *view) []Line {
 func problems(v *view) []Line {
 	var lines []Line
 	for _, text := range v.extras.Problems {
-		lines = append(lines, Line{Level: Warning, Subject: "not readable", Value: "see below", Advice: text})
+		for line := range strings.Lines(text) { // joined errors are a line each
+			lines = append(lines, Line{Level: Warning, Subject: "problem", Value: line})
+		}
 	}
 	return lines
 }

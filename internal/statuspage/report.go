@@ -132,7 +132,7 @@ func culprits(level Level, lines []Line) []string {
 // clean makes one line of a text that came from outside: no control characters, which a terminal would
 // obey, no marks that turn the direction of writing, and no end in the middle of nowhere.
 func clean(text string) string {
-	const longest = 400
+	const longest = 1000
 	var b strings.Builder
 	length := 0
 	for _, r := range strings.ToValidUTF8(text, "\uFFFD") {
