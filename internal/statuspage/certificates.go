@@ -72,13 +72,11 @@ func anyCertificate(v *view) []Line {
 	if len(v.samples["certificate_not_after_timestamp_seconds"])+len(v.samples["certificate_probe_success"]) > 0 {
 		return nil
 	}
-	sites := v.all("site_info")
-	for _, site := range sites {
-		if strings.HasPrefix(site.labels["wwwroot"], "https:") {
-			sites = nil
-		}
+	needed := !v.is(1, "scrape_collector_success", "collector", "certificate")
+	for _, site := range v.all("site_info") {
+		needed = needed || strings.HasPrefix(site.labels["wwwroot"], "https:")
 	}
-	if len(sites) == 0 {
+	if needed {
 		return []Line{missing("certificates", "certificate_not_after_timestamp_seconds")}
 	}
 	return []Line{{Level: Info, Subject: "certificates", Value: "none found, and no site is served over HTTPS"}}

@@ -87,6 +87,9 @@ func (p part) judge(v *view) Section {
 	for _, collector := range slices.Compact(off) {
 		section.Lines = append(section.Lines, Line{Level: Info, Subject: "collector " + collector, Value: "switched off, not watched"})
 	}
+	if len(section.Lines) == 0 {
+		section.Lines = []Line{{Level: Info, Subject: strings.ToLower(p.name), Value: "nothing to watch"}}
+	}
 	slices.SortStableFunc(section.Lines, func(a, b Line) int { return strings.Compare(a.Site, b.Site) })
 	for i := range section.Lines {
 		line := &section.Lines[i]

@@ -66,8 +66,12 @@ var hostCases = []checkCase{
 
 var certificateCases = []checkCase{
 	{"Certificates", "none, nothing known", ``, []verdict{{unknown, "", "certificates", ""}}},
-	{"Certificates", "none, and there must be one", `moodle_site_info{site="lms",wwwroot="https://lms"} 1`, []verdict{{unknown, "", "certificates", ""}}},
-	{"Certificates", "none needed", `moodle_site_info{site="lms",wwwroot="http://lms"} 1`, []verdict{{info, "", "certificates", ""}}},
+	{"Certificates", "none, and there must be one", `
+		moodle_scrape_collector_success{collector="certificate"} 1
+		moodle_site_info{site="lms",wwwroot="https://lms"} 1`, []verdict{{unknown, "", "certificates", ""}}},
+	{"Certificates", "none needed", `
+		moodle_scrape_collector_success{collector="certificate"} 1
+		moodle_site_info{site="lms",wwwroot="http://lms"} 1`, []verdict{{info, "", "certificates", ""}}},
 	{"Certificates", "at the limit", `
 		moodle_threshold{name="cert_warning_days"} 30
 		moodle_certificate_not_after_timestamp_seconds{target="a",source="file"} @2462400`, []verdict{{ok, "", "a", ""}}},

@@ -11,6 +11,7 @@ moodle_backup_last_success_timestamp_seconds{site="lms",component="all"} @-60
 `
 
 var backupCases = []checkCase{
+	{"Backups", "no site", ``, []verdict{{info, "", "backups", ""}}},
 	{"Backups", "not known", lms, []verdict{{unknown, "lms", "backups", ""}}},
 	{"Backups", "switched off, and old", `
 		moodle_backup_enabled{site="lms"} 0

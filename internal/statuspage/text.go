@@ -34,7 +34,7 @@ func WriteText(w io.Writer, report Report, colour bool) error {
 			}
 		}
 	}
-	t.printf("\nAs of %s, moodle-exporter %s\n", report.Taken.Format("2006-01-02 15:04:05 MST"), report.Version)
+	t.printf("\nAs of %s\n", strings.TrimSpace(report.Taken.Format("2006-01-02 15:04:05 MST, moodle-exporter ")+report.Version))
 	_, err := io.WriteString(w, t.out.String())
 	return err
 }
