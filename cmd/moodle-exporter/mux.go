@@ -51,7 +51,7 @@ func newMux(h *host, engine *collector.Engine, flags *serveFlags) http.Handler {
 	report := func(ctx context.Context) statuspage.Report {
 		ctx, cancel := context.WithTimeout(ctx, statusTime)
 		defer cancel()
-		return h.report(ctx, engine)
+		return h.report(ctx, engine, flags.telemetryPath)
 	}
 	details := statuspage.Handler(report)
 	outline := statuspage.Handler(func(ctx context.Context) statuspage.Report { return report(ctx).Outline() })

@@ -12,9 +12,9 @@ import (
 )
 
 // report judges the host from what a scrape would show now, and adds the words that metrics cannot carry.
-func (h *host) report(ctx context.Context, engine *collector.Engine) statuspage.Report {
+func (h *host) report(ctx context.Context, engine *collector.Engine, metricsPath string) statuspage.Report {
 	families, err := engine.Gather(ctx)
-	extras := statuspage.Extras{Version: version.Version, Collectors: engine.Failures()}
+	extras := statuspage.Extras{Version: version.Version, MetricsPath: metricsPath, Collectors: engine.Failures()}
 	if err != nil {
 		extras.Problems = append(extras.Problems, err.Error())
 	}

@@ -56,7 +56,7 @@ func (e *environment) lookOnce(ctx context.Context) (statuspage.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
 	h.build(ctx, engine, all)
-	report := h.report(ctx, engine)
+	report := h.report(ctx, engine, "")
 	if err := h.connections.Close(); err != nil {
 		return report, errors.Join(err)
 	}
