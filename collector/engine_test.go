@@ -198,8 +198,13 @@ func TestOneLogLinePerChangeOfState(t *testing.T) {
 		{errors.New("dial 127.0.0.1:51240: refused"), ""},
 		{errors.New("login denied"), "still fails, for another reason"},
 		{errors.New("login denied"), ""},
+		{errors.New("dial 127.0.0.1:51250: refused"), ""}, // one hung server shows itself in two ways, in turn
+		{errors.New("login denied\ntoo late"), "still fails, for another reason"},
+		{errors.New("too late\nlogin denied"), ""},
 		{nil, "works again"},
 		{nil, ""},
+		{errors.New("login denied"), "reading failed"},
+		{nil, "works again"},
 	} {
 		result = step.result
 		log.Reset()
