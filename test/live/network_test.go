@@ -20,7 +20,9 @@ func unreliable(t *testing.T, exporter string, transport http.RoundTripper) stri
 		r.SetURL(target)
 		r.Out.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", "10")
 	}}
-	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) { http.Error(w, err.Error(), http.StatusBadGateway) }
+	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+	}
 	var scrapes atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/metrics" && scrapes.Add(1)%3 == 0 {
