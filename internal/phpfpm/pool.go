@@ -29,7 +29,7 @@ type Pool struct {
 	Env []string `json:"-"`
 }
 
-// ReadPools reads every pool file that the patterns match.
+// ReadPools reads every pool file that the patterns match, but for those of a PHP that is not there any more.
 func ReadPools(patterns ...string) ([]Pool, error) {
 	var pools []Pool
 	for _, pattern := range patterns {
@@ -38,6 +38,9 @@ func ReadPools(patterns ...string) ([]Pool, error) {
 			return nil, fmt.Errorf("find pool files: %w", err)
 		}
 		for _, file := range files {
+			if !installed(versionOf(file)) {
+				continue
+			}
 			found, err := readFile(file)
 			if err != nil {
 				return nil, err
