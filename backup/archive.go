@@ -185,7 +185,7 @@ func (a *archive) descend(ctx context.Context, root *os.Root, at, name string, v
 	if !info.IsDir() || what == takeEmpty {
 		return nil
 	}
-	names, err := (&tree{root}).names(at)
+	names, err := (&tree{root: root}).names(at)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		if at == "." {
 			return err

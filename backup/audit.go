@@ -24,21 +24,11 @@ type auditor struct {
 	lost   []sum // the first few missing ones
 }
 
-// audit merges the site's files (a list, as the delta copy saw them) with the snapshot's references (nil
-// for a backup without a database) and writes the list of what the backup holds.
-func (a *auditor) audit(ctx context.Context, site io.Reader, named *references) error {
-	seen := newListReader(site)
-	head, err := seen.next()
-	rest := func(until *sum) error {
-		for err == nil && (until == nil || string(head.sum[:]) < string(until[:])) {
-			if err := a.take(head.sum); err != nil {
-				return err
-			}
-			head, err = seen.next()
-		}
-		if err == io.EOF {
-			return nil
-		}
+// audit merges the site's files (as the delta copy saw them) with the snapshot's references (nil for a
+// backup without a database) and writes the list of what the backup holds.
+func (a *auditor) audit(ctx context.Context, site *run, named *references) error {
+	more, err := site.next()
+	if err != nil {
 		return err
 	}
 	if named != nil {
@@ -46,11 +36,23 @@ func (a *auditor) audit(ctx context.Context, site io.Reader, named *references) 
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := rest(&r.sum); err != nil {
+			for more && compareSums(site.head.sum, r.sum) < 0 {
+				if err := a.take(site.head); err != nil {
+					return err
+				}
+				if more, err = site.next(); err != nil {
+					return err
+				}
+			}
+			if !more || site.head.sum != r.sum {
+				return a.settle(ctx, r)
+			}
+			here := site.head
+			if more, err = site.next(); err != nil {
 				return err
 			}
-			if err == nil && head.sum == r.sum {
-				head, err = seen.next()
+			if inPool := !here.alias; inPool {
+				return a.add(here.blob)
 			}
 			return a.settle(ctx, r)
 		})
@@ -58,20 +60,28 @@ func (a *auditor) audit(ctx context.Context, site io.Reader, named *references) 
 			return err
 		}
 	}
-	if err := rest(nil); err != nil {
-		return err
+	for more {
+		if err := a.take(site.head); err != nil {
+			return err
+		}
+		if more, err = site.next(); err != nil {
+			return err
+		}
 	}
 	return a.list.flush()
 }
 
 // take lists a file of the site that no row names. If it never reached the pool it was deleted meanwhile
 // or is damaged; nobody misses it.
-func (a *auditor) take(s sum) error {
-	size, found, err := a.find(s)
+func (a *auditor) take(here reference) error {
+	if inPool := !here.alias; inPool {
+		return a.add(here.blob)
+	}
+	size, found, err := a.find(here.sum)
 	if err != nil || !found {
 		return err
 	}
-	return a.add(blob{s, size})
+	return a.add(blob{here.sum, size})
 }
 
 // settle finds the file that the snapshot names: in the pool, else in trashdir, where Moodle moves the
@@ -145,10 +155,11 @@ func (a *auditor) find(s sum) (size int64, found bool, err error) {
 	return a.content[i].size, true, nil
 }
 
-// siteList keeps what the delta copy saw, in order, in a file of the staging directory.
+// siteList keeps what the delta copy saw, in order, in a file of the staging directory. Where a reference
+// says alias, it says here that the pool lacked the file at that moment.
 type siteList struct {
 	file *os.File
-	list *listWriter
+	to   *bufio.Writer
 }
 
 func newSiteList(dir string) (*siteList, error) {
@@ -159,20 +170,25 @@ func newSiteList(dir string) (*siteList, error) {
 	if err := os.Remove(file.Name()); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &siteList{file, newListWriter(file)}, nil
+	return &siteList{file, bufio.NewWriterSize(file, 64<<10)}, nil
 }
 
-func (l *siteList) add(b blob) error { return l.list.add(b) }
+func (l *siteList) add(b blob, lacking bool) error {
+	var record [recordSize]byte
+	reference{b, lacking}.encode(record[:])
+	_, err := l.to.Write(record[:])
+	return err
+}
 
 func (l *siteList) close() { _ = l.file.Close() }
 
 // reader reads the list from its beginning.
-func (l *siteList) reader() (io.Reader, error) {
-	if err := l.list.flush(); err != nil {
+func (l *siteList) reader() (*run, error) {
+	if err := l.to.Flush(); err != nil {
 		return nil, err
 	}
 	if _, err := l.file.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	return bufio.NewReader(l.file), nil
+	return &run{from: bufio.NewReaderSize(l.file, 64<<10)}, nil
 }

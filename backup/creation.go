@@ -21,10 +21,15 @@ type creation struct {
 	pool     *pool
 	site     *siteList
 	previous *Manifest
-	same     bool
-	total    int64
-	manifest *Manifest
-	warnings []string
+	// lacking are the content files that the plan found to be new: all of them, or the first many.
+	lacking    []blob
+	lackingAll bool
+	replaces   bool   // some of them are in the pool with another size
+	held       *usage // of the pool before this backup; nil if that is not known
+	same       bool
+	total      int64
+	manifest   *Manifest
+	warnings   []string
 }
 
 // Create makes one backup. It returns its manifest, and with it a *MissingError if the backup is good but

@@ -157,6 +157,9 @@ func (c *creation) planComponent(ctx context.Context, component string) (planned
 	return planned, found.size, nil
 }
 
+// lackingLimit is how many content files the plan remembers, so that they need not be looked for again.
+const lackingLimit = 20_000
+
 // planFiles compares the site's filedir with the pool.
 func (c *creation) planFiles(ctx context.Context, plan *Plan) error {
 	site, err := openTree(filedir(c.Site))
@@ -175,15 +178,20 @@ func (c *creation) planFiles(ctx context.Context, plan *Plan) error {
 		return fmt.Errorf("open the pool: %w", err)
 	}
 	defer own.close()
+	c.lackingAll = true
 	p := &pool{site: site, own: own, run: c.run, log: slog.New(slog.DiscardHandler)}
 	err = p.compare(ctx, func(b blob, lacking bool) error {
 		if lacking {
 			plan.NewBlobs++
+			if c.lackingAll = plan.NewBlobs <= lackingLimit; c.lackingAll {
+				c.lacking = append(c.lacking, b)
+			}
 			plan.NewSize += b.size
 			plan.Need += (b.size + 4095) / 4096 * 4096
 		}
 		return nil
 	})
+	c.replaces = p.replaced.Load()
 	return err
 }
 

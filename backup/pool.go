@@ -42,6 +42,7 @@ type pool struct {
 
 	newBlobs, newSize atomic.Int64
 	staged            atomic.Int64 // bytes
+	replaced          atomic.Bool  // a file of the pool had another size than the site's
 
 	mu         sync.Mutex
 	corrupt    []sum // the first few
@@ -101,6 +102,9 @@ func (p *pool) compare(ctx context.Context, each func(b blob, lacking bool) erro
 			for len(here) > 0 && string(here[0].sum[:]) < string(b.sum[:]) {
 				here = here[1:]
 			}
+			if len(here) > 0 && here[0].sum == b.sum && here[0] != b {
+				p.replaced.Store(true)
+			}
 			if err := each(b, len(here) == 0 || here[0] != b); err != nil {
 				return err
 			}
@@ -109,18 +113,22 @@ func (p *pool) compare(ctx context.Context, each func(b blob, lacking bool) erro
 	}, p.broken)
 }
 
-// copy brings the pool up to date with the site's filedir and calls seen, if not nil, for every content
-// file of the site, in order.
-func (p *pool) copy(ctx context.Context, seen func(blob) error) error {
+// copy brings the pool up to date with the site's filedir and calls seen for every content file of the
+// site, in order, with whether the pool lacked it.
+func (p *pool) copy(ctx context.Context, seen func(blob, bool) error) error {
+	return p.copyFrom(ctx, func(ctx context.Context, each func(blob, bool) error) error {
+		return p.compare(ctx, func(b blob, lacking bool) error {
+			return errors.Join(seen(b, lacking), each(b, lacking))
+		})
+	})
+}
+
+// copyFrom copies those files of a walk that the pool lacks.
+func (p *pool) copyFrom(ctx context.Context, walk func(context.Context, func(blob, bool) error) error) error {
 	workers, inner := errgroup.WithContext(ctx)
 	workers.SetLimit(max(2, min(8, 2*runtime.GOMAXPROCS(0))))
 	staged := 0
-	walked := p.compare(inner, func(b blob, lacking bool) error {
-		if seen != nil {
-			if err := seen(b); err != nil {
-				return err
-			}
-		}
+	walked := walk(inner, func(b blob, lacking bool) error {
 		if !lacking {
 			return nil
 		}

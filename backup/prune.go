@@ -49,7 +49,30 @@ func (c *creation) prune(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !c.has(Files) && len(gone) == 0 {
+		return nil
+	}
+	if c.held != nil {
+		c.held.Blobs += c.pool.newBlobs.Load()
+		c.held.Bytes += c.pool.newSize.Load()
+	}
+	if len(gone) == 0 && c.held != nil && !c.replaces && !c.pool.replaced.Load() {
+		return saveJSON(ctx, c.Store, usageName, *c.held)
+	}
 	return p.sweep(ctx, len(gone) > 0)
+}
+
+// takeUsage remembers how much the pool holds, and forgets it on disk: should this run not come to its
+// end, the next one walks over the pool instead of believing a number that is out of date.
+func (c *creation) takeUsage(ctx context.Context) error {
+	var held usage
+	if err := loadJSON(ctx, c.Store, usageName, &held); err != nil {
+		return fmt.Errorf("read %s: %w", usageName, err)
+	}
+	if held.Blobs > 0 {
+		c.held = &held
+	}
+	return c.Store.Remove(ctx, usageName)
 }
 
 // removeBackups takes each backup that is to go out of the list by one rename before its files are deleted.

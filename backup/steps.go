@@ -16,10 +16,21 @@ import (
 
 // copyFiles fills the pool while the site goes on. Most of the work is done here.
 func (c *creation) copyFiles(ctx context.Context) (err error) {
+	if err := c.takeUsage(ctx); err != nil {
+		return err
+	}
 	if c.pool, err = newPool(c.Store, filedir(c.Site), c.run, c.Logger); err != nil {
 		return err
 	}
-	return c.pool.copy(ctx, nil)
+	if c.lackingAll {
+		return c.pool.copyFrom(ctx, func(_ context.Context, each func(blob, bool) error) (err error) {
+			for _, b := range c.lacking {
+				err = errors.Join(err, each(b, true))
+			}
+			return err
+		})
+	}
+	return c.pool.copy(ctx, func(blob, bool) error { return nil })
 }
 
 func (c *creation) dump(ctx context.Context) (err error) {

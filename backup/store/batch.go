@@ -64,16 +64,15 @@ func (b *batch) Commit() error {
 	if err := b.directory.Sync(); err != nil {
 		return err
 	}
-	made := map[string]bool{}
 	for _, file := range ready {
 		path := b.directory.Path(file.name)
-		if dir := filepath.Dir(path); !made[dir] {
-			if err := os.MkdirAll(dir, dirMode); err != nil {
-				return err
+		err := os.Rename(file.temporary, path)
+		if errors.Is(err, os.ErrNotExist) {
+			if err = os.MkdirAll(filepath.Dir(path), dirMode); err == nil {
+				err = os.Rename(file.temporary, path)
 			}
-			made[dir] = true
 		}
-		if err := os.Rename(file.temporary, path); err != nil {
+		if err != nil {
 			return err
 		}
 	}
