@@ -208,7 +208,7 @@ func (p page) want(t *testing.T, value float64, name string, labels ...string) {
 
 // shows says whether a scrape has the sample.
 func (e *exporter) shows(name string, labels ...string) error {
-	a, err := e.ask(http.MethodGet, "/metrics")
+	a, err := e.ask(http.MethodGet, "/metrics", timeoutHeader, "1")
 	if err != nil {
 		return err
 	}
