@@ -126,11 +126,8 @@ func (c *creation) prepare(ctx context.Context) error {
 		// How this host is set up stands in manifest, metrics and status; cron need not mail it every week.
 		c.Logger.Info(warning)
 	}
-	if err := c.Store.Make(); err != nil {
-		return &RefusedError{
-			Happened: "the backup directory cannot be used", Err: err, Means: "there is no place for the backup",
-			Do: "run as root, or set backup.dir to a directory that can be written",
-		}
+	if err := makeDir(c.Store); err != nil {
+		return err
 	}
 	id, started, err := freeID(ctx, c.Store, c.Clock, c.Wait)
 	if err != nil {

@@ -3,6 +3,8 @@ package backup
 import (
 	"errors"
 	"fmt"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/moodle-exporter/moodle-exporter/internal/job"
 )
@@ -23,7 +25,12 @@ func (e *RefusedError) Error() string {
 	if e.Err != nil {
 		happened += ": " + e.Err.Error()
 	}
-	return happened + ".\n" + e.Means + ". " + e.Do + "."
+	return happened + ".\n" + sentence(e.Means) + " " + sentence(e.Do)
+}
+
+func sentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:] + "."
 }
 
 func (e *RefusedError) Unwrap() error { return e.Err }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/moodle-exporter/moodle-exporter/backup/store"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 )
 
@@ -66,10 +67,16 @@ func (o *Options) checkDir() error {
 	}
 	info, err := os.Stat(dir)
 	if errors.Is(err, os.ErrNotExist) {
+		if target, err := os.Readlink(dir); err == nil {
+			return &RefusedError{
+				Happened: "the backup directory " + dir + " is a link to " + target + ", which does not exist",
+				Means:    "there is no place for the backup", Do: "mount the disk that it leads to, or set backup.dir to another directory",
+			}
+		}
 		return nil // made later, with rights of our choice
 	}
 	if err != nil {
-		return fmt.Errorf("look at the backup directory: %w", err)
+		return unusable(err)
 	}
 	if !info.IsDir() {
 		return refuse("is not a directory")
@@ -81,6 +88,29 @@ func (o *Options) checkDir() error {
 		}
 	}
 	return nil
+}
+
+// MakeDir makes the directory that the backups of a site go to, so that LockPath can be locked there. A
+// *RefusedError says that it may not, or cannot, lie where the configuration wants it.
+func MakeDir(o *Options) error {
+	if err := o.checkDir(); err != nil {
+		return err
+	}
+	return makeDir(store.NewDirectory(SiteDir(o.Config.Dir, o.Site.Name)))
+}
+
+func makeDir(s store.Local) error {
+	if err := s.Make(); err != nil {
+		return unusable(err)
+	}
+	return nil
+}
+
+func unusable(err error) error {
+	return &RefusedError{
+		Happened: "the backup directory cannot be used", Err: err, Means: "there is no place for the backup",
+		Do: "see whether its disk is mounted and writable, run as root, or set backup.dir to a directory that can be written",
+	}
 }
 
 // checkDatabase logs in and refuses what would make a dump that is silently incomplete.

@@ -75,16 +75,18 @@ func (e *environment) backUp(ctx context.Context, settings *config.Config, site 
 		}
 		return plan.Text(e.stdout)
 	}
-	dir := backup.SiteDir(settings.Backup.Dir, site.Name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the backup directory: %w", err)
-	}
 	runner := e.runner()
 	bar := newBar(e.stderr, "backup of "+site.Name)
 	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
-	spec := job.Spec{Job: "backup", Site: site.Name, Locks: []string{backup.LockPath(settings.Backup.Dir, site.Name)}}
-	err = runner.Do(ctx, spec, func(ctx context.Context, run *job.Run) error {
+	err = runner.Do(ctx, job.Spec{Job: "backup", Site: site.Name}, func(ctx context.Context, run *job.Run) error {
 		options.Logger = run.Logger
+		// A disk that is not there is a failed run like any other, for the record and its alert.
+		if err := backup.MakeDir(&options); err != nil {
+			return err
+		}
+		if err := run.AddLock(backup.LockPath(settings.Backup.Dir, site.Name)); err != nil {
+			return err
+		}
 		manifest, err := backup.Create(ctx, options, run)
 		if manifest != nil {
 			bar.end()

@@ -234,3 +234,53 @@ func FuzzReadRecord(f *testing.F) {
 		}
 	})
 }
+
+// TestAddedLock: a lock that a run takes on the way is held to its end, and one that another job has is said.
+func TestAddedLock(t *testing.T) {
+	runner := testRunner(t.TempDir())
+	path := filepath.Join(t.TempDir(), "backups", ".lock")
+	locked := func() bool {
+		lock, err := Acquire(path)
+		lock.Release()
+		return errors.Is(err, ErrLocked)
+	}
+	err := runner.Do(t.Context(), Spec{Job: "backup", Site: "lms"}, func(_ context.Context, run *Run) error {
+		if err := run.AddLock(path); err != nil || !locked() || len(run.LockFiles()) != 2 {
+			t.Errorf("%v, locked: %v, files for children: %d", err, locked(), len(run.LockFiles()))
+		}
+		return nil
+	})
+	if err != nil || locked() {
+		t.Errorf("%v, locked after the run: %v", err, locked())
+	}
+	other, err := Acquire(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Release()
+	err = runner.Do(t.Context(), Spec{Job: "backup", Site: "lms"}, func(_ context.Context, run *Run) error { return run.AddLock(path) })
+	if !errors.Is(err, ErrLocked) || only(t, runner).State != Failed {
+		t.Errorf("got %v and %s, want that it is locked, as a failure", err, only(t, runner).State)
+	}
+}
+
+// TestTemporariesGo: what a killed run was just writing is gone with the next one.
+func TestTemporariesGo(t *testing.T) {
+	runner := testRunner(t.TempDir())
+	dir := filepath.Join(runner.StateDir, "jobs", "lms")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".backup.json.123", ".verify.json.123"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := runner.Do(t.Context(), Spec{Job: "backup", Site: "lms"}, func(context.Context, *Run) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, ".*"))
+	if err != nil || len(left) != 1 || filepath.Base(left[0]) != ".verify.json.123" {
+		t.Errorf("left are %q (%v), want only those of the other job", left, err)
+	}
+}

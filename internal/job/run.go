@@ -33,6 +33,9 @@ func (run *Run) Lock() *Lock { return run.lock }
 // LockFiles are inherited by every child that can change the site.
 func (run *Run) LockFiles() []*os.File { return run.lock.Files() }
 
+// AddLock takes one more lock, which is held and inherited like the site's own. ErrLocked if another job has it.
+func (run *Run) AddLock(path string) error { return run.lock.add(path) }
+
 // Step runs one named part; its start, end and error stand in the record.
 func (run *Run) Step(ctx context.Context, name string, part func(context.Context) error) error {
 	run.change(func(r *Record) { r.Steps = append(r.Steps, Step{Name: name, Started: run.now()}) })

@@ -31,9 +31,8 @@ type Runner struct {
 type Spec struct {
 	Job  string // backup, verify, …: file name and label
 	Site string // config.HostName for the whole host
-	// Locks are taken beside the site's own; Held is a lock passed down by a job that runs this one.
-	Locks []string
-	Held  *Lock
+	// Held is a lock passed down by a job that runs this one.
+	Held *Lock
 	// PlannedUntil announces the end of a maintenance window.
 	PlannedUntil *time.Time
 }
@@ -45,7 +44,7 @@ func (r *Runner) Do(ctx context.Context, spec Spec, work func(context.Context, *
 	if lock == nil {
 		own := filepath.Join(r.LockDir, spec.Site+".lock")
 		var err error
-		if lock, err = Acquire(append([]string{own}, spec.Locks...)...); err != nil {
+		if lock, err = Acquire(own); err != nil {
 			return fmt.Errorf("%s of %s: %w", spec.Job, spec.Site, err)
 		}
 		defer lock.Release()
@@ -81,6 +80,7 @@ func (r *Runner) begin(spec Spec, lock *Lock) (*Run, error) {
 		}
 	}
 	path := filepath.Join(r.StateDir, "jobs", spec.Site, spec.Job+".json")
+	discardTemporaries(path)
 	last, err := previous(path)
 	if err != nil {
 		r.Logger.Warn("the record of the last run cannot be read and is started anew", "job", spec.Job, "site", spec.Site, "err", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // WriteFile replaces the file at path so that a reader, or a crash, sees either the old content or the
@@ -33,6 +34,20 @@ func WriteFile(path string, content []byte, mode os.FileMode, group int) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// discardTemporaries removes what WriteFile left beside path when it was killed. It is for whoever alone
+// writes path, as a run does that holds the lock; what cannot be removed does no harm.
+func discardTemporaries(path string) {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), "."+filepath.Base(path)+".") {
+			_ = os.Remove(filepath.Join(filepath.Dir(path), entry.Name()))
+		}
+	}
 }
 
 func syncDir(path string) error {
