@@ -45,13 +45,13 @@ func (r *Runner) Do(ctx context.Context, spec Spec, work func(context.Context, *
 		own := filepath.Join(r.LockDir, spec.Site+".lock")
 		var err error
 		if lock, err = Acquire(own); err != nil {
-			return fmt.Errorf("%s of %s: %w", spec.Job, spec.Site, err)
+			return err
 		}
 		defer lock.Release()
 	}
 	run, err := r.begin(spec, lock)
 	if err != nil {
-		return fmt.Errorf("%s of %s: %w", spec.Job, spec.Site, err)
+		return fmt.Errorf("record the run: %w", err)
 	}
 	stop := run.heartbeat(ctx)
 	err = guard(ctx, run, work)
