@@ -37,9 +37,10 @@ type Account struct {
 	Socket       string `yaml:"socket,omitempty"`
 }
 
-// Redis is one Redis server to watch.
+// Redis is one Redis server to watch: host:port or the path of a unix socket.
 type Redis struct {
 	Address      string `yaml:"address"`
+	User         string `yaml:"user,omitempty"` // of an ACL; empty for the default user
 	PasswordFile string `yaml:"password_file,omitempty"`
 }
 
