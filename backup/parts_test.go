@@ -55,7 +55,7 @@ func TestRetain(t *testing.T) {
 		"weekly, ISO weeks":                      {days("c", 0, 1, 2, 3, 9, 16), config.Keep{Weekly: 2}, "0 2"},
 		"monthly":                                {days("c", 0, 20, 31, 40, 62), config.Keep{Monthly: 3}, "0 31 62"},
 		"yearly":                                 {days("c", 0, 80, 91, 400, 500), config.Keep{Yearly: 2}, "0 91"},
-		"one from the future":                    {days("c", -3, 5), config.Keep{Within: config.Duration(day)}, "-3"},
+		"those from the future do not count":     {days("c", -3, -2, 0, 5), config.Keep{Last: 1}, "-3 -2 0"},
 		"a period with a gap is not made up for": {days("c", 0, 400, 800), config.Keep{Monthly: 2}, "0 400"},
 	} {
 		candidates := test.candidates

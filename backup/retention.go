@@ -42,7 +42,7 @@ var periods = []struct {
 
 // Retain decides which backups stay; now and the calendar are those of now's time zone. Only good and
 // complete backups count for the numbers. The newest of those, and the newest verified one, stay whatever
-// the rules say; so does one that cannot be understood. A backup of single components stays while it is
+// the rules say; so does one that cannot be understood, or is dated in the future. A backup of single components stays while it is
 // within keep.Within or newer than every complete one. Decisions are in the order of the candidates.
 func Retain(candidates []Candidate, keep config.Keep, now time.Time) []Decision {
 	decisions := make([]Decision, len(candidates))
@@ -62,6 +62,11 @@ func Retain(candidates []Candidate, keep config.Keep, now time.Time) []Decision 
 		c := candidates[i]
 		if !c.Readable {
 			because(i, "its manifest cannot be read")
+			continue
+		}
+		if c.Time.After(now) {
+			// The clock was wrong, then or now. It must not take the place of the backups that are made now.
+			because(i, "dated in the future")
 			continue
 		}
 		if age := now.Sub(c.Time); keep.Within > 0 && age <= time.Duration(keep.Within) {
