@@ -42,8 +42,9 @@ var periods = []struct {
 
 // Retain decides which backups stay; now and the calendar are those of now's time zone. Only good and
 // complete backups count for the numbers. The newest of those, and the newest verified one, stay whatever
-// the rules say; so does one that cannot be understood, or is dated in the future. A backup of single components stays while it is
-// within keep.Within or newer than every complete one. Decisions are in the order of the candidates.
+// the rules say; so does one that cannot be understood, or is dated in the future. A backup of single
+// components stays while it is within keep.Within or newer than every complete one. Decisions are in the
+// order of the candidates.
 func Retain(candidates []Candidate, keep config.Keep, now time.Time) []Decision {
 	decisions := make([]Decision, len(candidates))
 	newest := make([]int, len(candidates)) // indexes, newest first
