@@ -25,6 +25,12 @@ var collectors = []struct {
 	{"site", "Cron, tasks, maintenance mode and upgrades of the sites.", func(_ context.Context, h *host) collector.Collector {
 		return h.fromFacts(collector.NewSite(h.siteSources()))
 	}},
+	{"activity", "Users, sessions, logins, results of tasks, files, plugins and updates of the sites.", func(ctx context.Context, h *host) collector.Collector {
+		return h.fromFacts(h.running(ctx, h.activity))
+	}},
+	{"web", "The login page of each site, visited as a user would.", func(ctx context.Context, h *host) collector.Collector {
+		return h.fromFacts(h.running(ctx, h.web))
+	}},
 	{"certificate", "Certificates, as served and as files.", func(ctx context.Context, h *host) collector.Collector {
 		return h.fromFacts(h.certificates(ctx))
 	}},

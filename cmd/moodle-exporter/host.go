@@ -26,6 +26,8 @@ type host struct {
 	connections *moodle.Connections
 	bus         *service.Bus
 	files       *collector.MaintenanceFiles
+	activity    *collector.Activity
+	web         *collector.Web
 	reloads     *reloads
 	changed     chan struct{} // a reload: the collectors are built anew
 	looked      chan struct{} // closed when the first look has been taken, or is not ours to take
@@ -44,6 +46,7 @@ func newHost(e *environment, settings *config.Config) *host {
 	}
 	h.settings.Store(settings)
 	h.connections = moodle.NewConnections(h.login)
+	h.activity, h.web = newActivity(h), newWeb(h)
 	h.loaded()
 	return h
 }

@@ -51,11 +51,12 @@ type SiteFacts struct {
 	Config  moodle.PHPConfig `json:"config"`
 	Version moodle.Version   `json:"version"`
 
-	CLIMaintenance *bool            `json:"cli_maintenance,omitempty"` // the maintenance file stands; nothing: dataroot does not answer
-	UpgradePending *bool            `json:"upgrade_pending,omitempty"` // by the site's own upgrade.php --is-pending
-	CLIChecked     time.Time        `json:"cli_checked,omitzero"`
-	Backup         backup.Inventory `json:"backup"`
-	Problems       []string         `json:"problems,omitempty"`
+	CLIMaintenance *bool               `json:"cli_maintenance,omitempty"` // the maintenance file stands; nothing: dataroot does not answer
+	UpgradePending *bool               `json:"upgrade_pending,omitempty"` // by the site's own upgrade.php --is-pending
+	CLIChecked     time.Time           `json:"cli_checked,omitzero"`
+	Plugins        *moodle.DiskPlugins `json:"plugins,omitempty"` // in the code; nothing: it could not be read
+	Backup         backup.Inventory    `json:"backup"`
+	Problems       []string            `json:"problems,omitempty"`
 }
 
 // Site is the site as the facts describe it, with the database accounts that the configuration gives it.

@@ -96,6 +96,7 @@ func (p *Probe) look(ctx context.Context, site *moodle.Site) *SiteFacts {
 		facts.CLIMaintenance = &on
 	}
 	note(p.askCLI(ctx, site, facts))
+	note(lookAtPlugins(site, facts))
 	facts.Backup, err = backup.TakeInventory(ctx, p.Config.Backup.Dir, site.Name)
 	note(err)
 	return facts
