@@ -144,7 +144,7 @@ var keyTables = []string{"config", "config_plugins", "context", "course", "files
 
 // compare holds what the dump contains against what the server says there is.
 func (d *dumper) compare(scan *dumpScan, want schema) error {
-	got := [5]int64{int64(len(scan.rows)), scan.views, scan.triggers, scan.routines, scan.events}
+	got := [5]int64{scan.tables, scan.views, scan.triggers, scan.routines, scan.events}
 	for i, name := range objectNames {
 		if got[i] != want.objects()[i] {
 			return fmt.Errorf("it holds %d %s, but the database has %d", got[i], name, want.objects()[i])

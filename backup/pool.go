@@ -26,8 +26,8 @@ var errCorrupt = errors.New("the content does not have the SHA-1 that the file i
 var errSource = errors.New("cannot be read")
 
 const (
-	batchFiles = 20_000 // staged before they are flushed and named
-	batchBytes = 4 << 30
+	batchFiles = 10_000 // staged before they are flushed and named
+	batchBytes = 256 << 20
 	copyBuffer = 512 << 10
 )
 
@@ -127,15 +127,21 @@ func (p *pool) copy(ctx context.Context, seen func(blob, bool) error) error {
 func (p *pool) copyFrom(ctx context.Context, walk func(context.Context, func(blob, bool) error) error) error {
 	workers, inner := errgroup.WithContext(ctx)
 	workers.SetLimit(max(2, min(8, 2*runtime.GOMAXPROCS(0))))
+	var flushing atomic.Bool
 	staged := 0
 	walked := walk(inner, func(b blob, lacking bool) error {
 		if !lacking {
 			return nil
 		}
 		workers.Go(func() error { return p.fetch(inner, p.site, b) })
-		if staged++; staged%batchFiles == 0 || p.staged.Load() > batchBytes {
+		// The disk is flushed while the next files are read.
+		if staged++; (staged >= batchFiles || p.staged.Load() > batchBytes) && flushing.CompareAndSwap(false, true) {
+			staged = 0
 			p.staged.Store(0)
-			return p.batch.Commit()
+			workers.Go(func() error {
+				defer flushing.Store(false)
+				return p.batch.Commit()
+			})
 		}
 		return nil
 	})

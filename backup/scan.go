@@ -15,6 +15,7 @@ type dumpScan struct {
 	found func(hash []byte, size []byte, alias bool) error
 
 	rows      map[string]int64
+	tables    int64
 	views     int64
 	triggers  int64
 	routines  int64
@@ -157,6 +158,7 @@ func (d *dumpScan) text() {
 	case bytes.HasPrefix(line, []byte("CREATE TABLE `")):
 		d.table, _ = identifier(line[len("CREATE TABLE "):])
 		d.rows[d.table] += 0
+		d.tables++
 		if d.table == d.filesTable {
 			d.mode, d.columns = inCreate, nil
 		}

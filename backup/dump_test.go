@@ -1,0 +1,63 @@
+package backup
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/moodle-exporter/moodle-exporter/backup/store"
+	"github.com/moodle-exporter/moodle-exporter/internal/config"
+	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
+	"github.com/moodle-exporter/moodle-exporter/test/stand"
+)
+
+// TestDumpsThatOnlyLookWhole: the program reports success, and yet something is not there.
+func TestDumpsThatOnlyLookWhole(t *testing.T) {
+	site, o := newSite(t, stand.SiteOptions{})
+	inDatabase(t, site, "CREATE TRIGGER tr BEFORE INSERT ON "+quoteName(site.Prefix+"course")+" FOR EACH ROW SET NEW.idnumber = ''",
+		"CREATE VIEW v AS SELECT 1", "CREATE PROCEDURE p() SELECT 1", "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO SELECT 1")
+	real, err := findClient(t.Context())
+	must(t, err)
+	session, err := connect(t.Context(), o.Site)
+	must(t, err)
+	defer session.Close()
+	for name, test := range map[string]struct{ filter, say string }{
+		"untouched":          {"cat", ""},
+		"cut":                {"head -c 100000", "ends before its last line"},
+		"nothing":            {"true", "ends before its last line"},
+		"without triggers":   {"sed '/50003 TRIGGER/d'", "0 triggers, but the database has 1"},
+		"without views":      {"sed '/50001 VIEW/d'", "0 views, but the database has 1"},
+		"without procedures": {"sed '/PROCEDURE `p`()/d'", "0 routines, but the database has 1"},
+		"without events":     {"sed '/50106 EVENT/d'", "0 events, but the database has 1"},
+		"without a table":    {"sed '/^CREATE TABLE `" + site.Prefix + "course`/d'", "tables, but the database has"},
+		"without users":      {"awk '/^INSERT INTO `" + site.Prefix + "user` /{skip=1} !skip{print} /;$/{skip=0}'", "no row of the table " + site.Prefix + "user"},
+	} {
+		script := filepath.Join(t.TempDir(), "mariadb-dump")
+		must(t, os.WriteFile(script, []byte("#!/bin/sh\n"+real.path+` "$@" | `+test.filter+"\n"), 0o700))
+		s := store.NewDirectory(t.TempDir())
+		must(t, s.MakeDir(stagingName))
+		named, err := newReferences(t.TempDir())
+		must(t, err)
+		d := &dumper{store: s, session: session, client: client{path: script}, site: o.Site, run: noRun{}, log: slog.New(slog.DiscardHandler), named: named}
+		_, _, err = d.dump(t.Context())
+		if test.say == "" {
+			must(t, err)
+		} else if err == nil || !strings.Contains(err.Error(), test.say) {
+			t.Errorf("%s: %v does not say %q", name, err, test.say)
+		}
+		named.close()
+	}
+}
+
+// TestOptionFile: TestAnyPassword has the real client read such a file.
+func TestOptionFile(t *testing.T) {
+	var out bytes.Buffer
+	must(t, optionFile(&out, moodle.Login{User: "a#b", Password: config.Secret("x\"y\\z'\n#; "), Network: "tcp", Address: "[::1]:3307"}))
+	want := "[client]\nuser=\"a#b\"\npassword=\"x\\\"y\\\\z'\\n#; \"\nhost=\"::1\"\nport=3307\nprotocol=tcp\n"
+	if out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
