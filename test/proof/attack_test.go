@@ -31,8 +31,9 @@ var kinds = []kind{
 	{name: "kill -9 of the run", signal: sigKill},
 	{name: "SIGTERM", signal: syscall.SIGTERM, codes: []int{130}, state: "interrupted"},
 	{name: "kill -9 of the dump", signal: sigKill, strike: killDump, atOnce: true, codes: []int{1}, state: "failed"},
-	{name: "kill -9 of the server", signal: sigKill, strike: killServer, codes: []int{1, 12}, state: "failed"},
+	{name: "kill -9 of the server during the dump", signal: sigKill, strike: killServerInDump, atOnce: true, codes: []int{1}, state: "failed"},
 	{name: "SIGINT", signal: syscall.SIGINT, codes: []int{130}, state: "interrupted"},
+	{name: "kill -9 of the server", signal: sigKill, strike: killServer, codes: []int{1, 12}, state: "failed"},
 }
 
 // result is how an attacked run ended.
@@ -91,23 +92,32 @@ func (s *site) attack(t *testing.T, kind kind) result {
 	return r
 }
 
-// killDump waits for the run's dumping program and kills it a moment later. A run without one says so by its success.
 func killDump(s *site, run *exec.Cmd) {
-	for deadline := time.Now().Add(10 * s.usual); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if pid, found := childOf(run.Process.Pid, "mariadb-dump"); found {
-			time.Sleep(time.Duration(s.random.Int64N(int64(s.usual / 4))))
-			_ = syscall.Kill(pid, sigKill) // it may have ended in the meantime
-			return
-		}
-		if run.Process.Signal(syscall.Signal(0)) != nil {
-			return // the run is over
-		}
+	if pid, found := s.awaitDump(run); found {
+		_ = syscall.Kill(pid, sigKill) // it may have ended in the meantime
 	}
+}
+
+func killServerInDump(s *site, run *exec.Cmd) {
+	s.awaitDump(run)
+	killServer(s, run)
 }
 
 func killServer(s *site, _ *exec.Cmd) {
 	s.database.Kill()
 	s.killed = true
+}
+
+// awaitDump waits for the run's dumping program, and a moment longer. A run that ends without one speaks for itself.
+func (s *site) awaitDump(run *exec.Cmd) (pid int, found bool) {
+	for run.Process.Signal(syscall.Signal(0)) == nil {
+		if pid, found = childOf(run.Process.Pid, "mariadb-dump"); found {
+			time.Sleep(time.Duration(s.random.Int64N(int64(s.usual / 4))))
+			return pid, true
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return 0, false
 }
 
 // restartServer brings the database server back if it was killed.
