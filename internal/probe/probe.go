@@ -60,6 +60,7 @@ func (p *Probe) Run(ctx context.Context) ([]*moodle.Site, error) {
 	if err := ctx.Err(); err != nil {
 		return sites, fmt.Errorf("take the privileged look: %w", err)
 	}
+	host.Sites = append(host.Sites, p.unread(problems, host.Sites)...)
 	failures = append(failures, write(p.StateDir, config.HostName, host, p.Group), p.forget(host.Sites))
 	return sites, errors.Join(failures...)
 }

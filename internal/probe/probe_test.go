@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,30 @@ func TestLook(t *testing.T) {
 		}
 		if facts, err := ReadSite(look.StateDir, "lms"); err != nil || !*facts.UpgradePending {
 			t.Errorf("%+v %v", facts, err)
+		}
+	})
+	t.Run("a site that breaks stays in sight", func(t *testing.T) {
+		path := filepath.Join(site.CodeDir, "config.php")
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("<?php $CFG = ("), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := look.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		facts, err := ReadSite(look.StateDir, "lms")
+		if err != nil || facts.Config.DataRoot != site.Dataroot {
+			t.Errorf("its facts are %+v (%v)", facts, err)
+		}
+		host, err := ReadHost(look.StateDir)
+		if err != nil || !slices.Equal(host.Sites, []string{"lms"}) || !strings.Contains(strings.Join(host.Problems, "\n"), site.CodeDir) {
+			t.Errorf("%+v %v", host, err)
+		}
+		if err := os.WriteFile(path, content, 0o640); err != nil {
+			t.Fatal(err)
 		}
 	})
 	t.Run("a site that goes takes its facts along", func(t *testing.T) {
