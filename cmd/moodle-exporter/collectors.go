@@ -34,6 +34,15 @@ var collectors = []struct {
 	{"certificate", "Certificates, as served and as files.", func(ctx context.Context, h *host) collector.Collector {
 		return h.fromFacts(h.certificates(ctx))
 	}},
+	{"phpfpm", "Pools of PHP-FPM.", func(_ context.Context, h *host) collector.Collector {
+		return h.fromFacts(collector.NewPHPFPM(procRoot, h.pools))
+	}},
+	{"nginx", "Connections and requests of nginx.", func(_ context.Context, h *host) collector.Collector {
+		return h.fromFacts(collector.NewNginx(h.statusPages))
+	}},
+	{"redis", "Redis servers of sessions and caches.", func(ctx context.Context, h *host) collector.Collector {
+		return h.fromFacts(h.redis(ctx))
+	}},
 	{"backup", "Backups of the sites.", func(_ context.Context, h *host) collector.Collector {
 		return h.fromFacts(collector.NewBackup(h.backups, h.clock))
 	}},

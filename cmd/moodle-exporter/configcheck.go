@@ -93,7 +93,7 @@ func configCheckCommand(app *kingpin.Application) (string, action) {
 			_, _ = fmt.Fprintf(e.stdout, "Site %s: Moodle %s in %s, %s, database %s on %s, PHP as %s, config.php read by %s.\n",
 				site.Name, site.Version.Release, site.Link, site.Config.WWWRoot, site.Config.DBName, site.Config.Server(), site.User, site.Config.ReadBy)
 		}
-		e.adviseBlocks(ctx, found)
+		e.adviseBlocks(ctx, settings, found)
 		return err
 	}
 }

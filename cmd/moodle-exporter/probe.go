@@ -9,6 +9,7 @@ import (
 
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
+	"github.com/moodle-exporter/moodle-exporter/internal/nginx"
 	"github.com/moodle-exporter/moodle-exporter/internal/phpfpm"
 	"github.com/moodle-exporter/moodle-exporter/internal/probe"
 	"github.com/moodle-exporter/moodle-exporter/internal/service"
@@ -33,7 +34,7 @@ func (e *environment) finder() *moodle.Finder {
 func (e *environment) probe(settings *config.Config) *probe.Probe {
 	return &probe.Probe{
 		Config: settings, Finder: e.finder(), StateDir: e.stateDir, Group: group(), Clock: e.clock, Logger: e.logger,
-		Services: e.discoverServices, CertificateFiles: probe.DefaultCertificateFiles,
+		Services: e.discoverServices, CertificateFiles: probe.DefaultCertificateFiles, NginxFile: nginx.DefaultFile,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -65,7 +66,23 @@ func (f *file) checkWatched() error {
 			problems = append(problems, fmt.Errorf("certificates.files[%d]: %w", i, err))
 		}
 	}
+	for i, pool := range f.PHPFPM {
+		if pool.Listen == "" {
+			problems = append(problems, fmt.Errorf("phpfpm[%d].listen: the address of the pool's pm.status_listen is needed", i))
+		}
+		problems = append(problems, absolute(fmt.Sprintf("phpfpm[%d].path", i), pool.Path, false))
+	}
+	for i, page := range f.Nginx {
+		if u, err := url.Parse(page); err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
+			problems = append(problems, fmt.Errorf("nginx[%d]: it must be the http or https address of a stub_status page, such as http://127.0.0.1:8089/nginx_status", i))
+		}
+	}
 	for i, redis := range f.Redis {
+		if !strings.HasPrefix(redis.Address, "/") {
+			if _, _, err := net.SplitHostPort(redis.Address); err != nil {
+				problems = append(problems, fmt.Errorf("redis[%d].address: %q must be host:port or the path of a socket", i, redis.Address))
+			}
+		}
 		problems = append(problems, absolute(fmt.Sprintf("redis[%d].password_file", i), redis.PasswordFile, false))
 	}
 	return errors.Join(problems...)

@@ -16,7 +16,10 @@ const Example = `# moodle-exporter: an ordinary host needs nothing of this. What
 #      admin: {user: root, socket: /run/mysqld/mysqld.sock}
 #services: [nginx.service, php8.2-fpm.service, mariadb.service, redis-server.service, cron.service]
 #redis:
-#  - {address: "127.0.0.1:6379", password_file: /etc/moodle-exporter/redis.password}
+#  - {address: "127.0.0.1:6379", password_file: /etc/moodle-exporter/redis.password}   # user: of an ACL
+#phpfpm:                             # where pools tell their status; default: what their files say
+#  - {listen: "127.0.0.1:9001", path: /status}
+#nginx: ["http://127.0.0.1:8089/nginx_status"]   # stub_status
 #certificates:
 #  endpoints: ["lms.example.org:443"]
 #  files: [/etc/letsencrypt/live/*/fullchain.pem]

@@ -36,7 +36,7 @@ func Targets(pools []Pool) []Target {
 		}
 		targets = append(targets, target)
 	}
-	return distinct(targets)
+	return Distinct(targets)
 }
 
 // TargetAt is the pool whose status is at an address that the administrator names, with what the pool files know of it.
@@ -58,8 +58,8 @@ func (p Pool) target() Target {
 	return Target{Server: cmp.Or(p.Version, p.Listen, p.File), Pool: p.Name, Known: p}
 }
 
-// distinct drops a pool that a second file describes again: the copy of a pool file, say.
-func distinct(targets []Target) []Target {
+// Distinct drops a pool that is there already: one from the copy of a pool file, say.
+func Distinct(targets []Target) []Target {
 	taken := map[[2]string]bool{}
 	return slices.DeleteFunc(targets, func(t Target) bool {
 		label := [2]string{t.Server, t.Pool}

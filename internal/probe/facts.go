@@ -34,6 +34,7 @@ type HostFacts struct {
 	Sites        []string           `json:"sites"`
 	Services     []string           `json:"services"`
 	Pools        []phpfpm.Pool      `json:"pools"`
+	Nginx        []string           `json:"nginx,omitempty"` // addresses of its status pages
 	Certificates []certificate.File `json:"certificates"`
 	Problems     []string           `json:"problems,omitempty"` // for a person: what could not be seen, and why
 }
@@ -54,7 +55,8 @@ type SiteFacts struct {
 	CLIMaintenance *bool               `json:"cli_maintenance,omitempty"` // the maintenance file stands; nothing: dataroot does not answer
 	UpgradePending *bool               `json:"upgrade_pending,omitempty"` // by the site's own upgrade.php --is-pending
 	CLIChecked     time.Time           `json:"cli_checked,omitzero"`
-	Plugins        *moodle.DiskPlugins `json:"plugins,omitempty"` // in the code; nothing: it could not be read
+	Plugins        *moodle.DiskPlugins `json:"plugins,omitempty"`      // in the code; nothing: it could not be read
+	RedisCaches    []string            `json:"redis_caches,omitempty"` // servers of the caches, as the site writes them
 	Backup         backup.Inventory    `json:"backup"`
 	Problems       []string            `json:"problems,omitempty"`
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/internal/command"
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
+	"github.com/moodle-exporter/moodle-exporter/internal/nginx"
 	"github.com/moodle-exporter/moodle-exporter/internal/phpfpm"
 )
 
@@ -30,6 +31,8 @@ type Probe struct {
 	Services func(context.Context) ([]string, error)
 	// CertificateFiles are patterns used where the configuration names none.
 	CertificateFiles []string
+	// NginxFile is the configuration of nginx, which need not be there.
+	NginxFile string
 }
 
 // DefaultCertificateFiles is where certbot keeps what the web server serves.
@@ -95,6 +98,8 @@ func (p *Probe) look(ctx context.Context, site *moodle.Site) *SiteFacts {
 	on, err := maintenanceFile(site.Config.DataRoot)
 	if note(err); err == nil {
 		facts.CLIMaintenance = &on
+		facts.RedisCaches, err = moodle.CacheServers(site.Config.DataRoot)
+		note(err)
 	}
 	note(p.askCLI(ctx, site, facts))
 	note(lookAtPlugins(site, facts))
@@ -162,6 +167,8 @@ func (p *Probe) lookAtHost(ctx context.Context, host *HostFacts) {
 	var err error
 	host.Pools, err = phpfpm.ReadPools(p.Finder.PoolFiles...)
 	note("PHP-FPM pools", err)
+	host.Nginx, err = p.statusPages()
+	note("nginx", err)
 	host.Services = p.Config.Services
 	if len(host.Services) == 0 && p.Services != nil {
 		host.Services, err = p.Services(ctx)
@@ -173,6 +180,18 @@ func (p *Probe) lookAtHost(ctx context.Context, host *HostFacts) {
 	}
 	host.Certificates, err = certificates(patterns)
 	note("certificate files", err)
+}
+
+// statusPages are where nginx tells its status, unless the configuration says it.
+func (p *Probe) statusPages() ([]string, error) {
+	if p.Config.Nginx != nil {
+		return nil, nil
+	}
+	pages, err := nginx.StatusPages(p.NginxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return pages, err
 }
 
 func certificates(patterns []string) ([]certificate.File, error) {
