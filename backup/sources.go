@@ -82,7 +82,9 @@ func absolute(patterns []string) []source {
 			matches = []string{pattern} // one that is not there is passed over
 		}
 		for _, match := range matches {
-			take(match)
+			if parent, err := filepath.EvalSymlinks(filepath.Dir(match)); err == nil {
+				take(filepath.Join(parent, filepath.Base(match)))
+			}
 			if resolved, err := filepath.EvalSymlinks(match); err == nil {
 				take(resolved)
 			}
