@@ -48,6 +48,7 @@ type Web struct {
 	WebOptions
 	visits    *rounds[visit]
 	transport *http.Transport
+	time      time.Duration // for one visit
 
 	mu     sync.Mutex
 	jars   map[string]http.CookieJar // by wwwroot
@@ -56,7 +57,7 @@ type Web struct {
 
 // NewWeb makes the collector; Run starts its visits.
 func NewWeb(o WebOptions) *Web {
-	w := &Web{WebOptions: o, transport: newTransport(o.Roots), jars: map[string]http.CookieJar{}, health: map[string]*health{}}
+	w := &Web{WebOptions: o, transport: newTransport(o.Roots), time: webTime, jars: map[string]http.CookieJar{}, health: map[string]*health{}}
 	w.visits = newRounds("web", webCadence, webCadence, webTime+time.Second, o.Sites, o.Clock, w.visit)
 	return w
 }
@@ -73,7 +74,9 @@ func (w *Web) Refresh(ctx context.Context) { w.visits.refresher.Refresh(ctx) }
 // visit visits one site. A site that cannot be visited is no error of the collector's, and logged when that starts and ends.
 func (w *Web) visit(ctx context.Context, site *moodle.Site) (visit, error) {
 	jar, log := w.of(site)
-	v := visitLogin(ctx, site.Config.WWWRoot, w.transport, jar, w.Clock)
+	timed, cancel := context.WithTimeout(ctx, w.time)
+	defer cancel()
+	v := visitLogin(timed, site.Config.WWWRoot, w.transport, jar, w.Clock)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return v, ctx.Err() //nolint:wrapcheck // the round is not counted
 	}

@@ -99,7 +99,7 @@ func (s *phpScanner) next() bool {
 			s.skipPast("*/")
 		case strings.HasPrefix(rest, "//"), rest[0] == '#' && !strings.HasPrefix(rest, "#["):
 			s.skipPast("\n")
-		case strings.HasPrefix(rest, "?>"):
+		case strings.HasPrefix(rest, "?>"), strings.HasPrefix(rest, "<?php"):
 			s.skipPast("<?php")
 		default:
 			return true
