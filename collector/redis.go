@@ -77,7 +77,7 @@ func (r *Redis) Update(ctx context.Context, emit Emit) error {
 		}
 		emit.gauge(redisUp, flag(err == nil), labels...)
 		if err != nil {
-			return fmt.Errorf("Redis %s: %w", target.Address, err) //nolint:staticcheck // a name
+			return fmt.Errorf("Redis %s: %w", target.Address, err)
 		}
 		return nil
 	})

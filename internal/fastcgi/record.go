@@ -77,7 +77,7 @@ func encodeParam(name, value string) ([]byte, error) {
 		if length := len(text); length > shortLengthMost {
 			out = binary.BigEndian.AppendUint32(out, uint32(length)|longLengthFlag) //nolint:gosec // bounded above
 		} else {
-			out = append(out, byte(length)) //nolint:gosec // at most 127
+			out = append(out, byte(length))
 		}
 	}
 	return append(append(out, name...), value...), nil
@@ -99,7 +99,7 @@ func writeRecord(to io.Writer, kind byte, content []byte) error {
 	record := make([]byte, 0, headerLength+len(content)+padding)
 	record = append(record, version, kind, 0, requestID)
 	record = binary.BigEndian.AppendUint16(record, uint16(len(content))) //nolint:gosec // at most maxContent
-	record = append(record, byte(padding), 0)                            //nolint:gosec // at most 7
+	record = append(record, byte(padding), 0)
 	record = append(record, content...)
 	record = append(record, make([]byte, padding)...)
 	if _, err := to.Write(record); err != nil {

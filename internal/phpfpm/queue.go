@@ -12,7 +12,7 @@ import (
 // PHP-FPM itself knows the queue of TCP ports only and tells 0 for unix sockets, which most pools listen on. known is
 // false where nobody listens at the path, as seen from here.
 func SocketQueue(procRoot, path string) (waiting int, known bool, err error) {
-	file, err := os.Open(filepath.Join(procRoot, "net/unix"))
+	file, err := os.Open(filepath.Join(procRoot, "net/unix")) //nolint:gosec // the kernel's own
 	if err != nil {
 		return 0, false, fmt.Errorf("read queue of %s: %w", path, err)
 	}

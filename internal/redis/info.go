@@ -42,7 +42,7 @@ func (i Info) Loading() bool { return i.numbers["loading"] != 0 }
 // Start is when the server was started: by its own clock where it tells it, which gives the same second each time,
 // else by now.
 func (i Info) Start(now time.Time) time.Time {
-	seconds := uint64(max(now.Unix(), 0)) //nolint:gosec // not negative
+	seconds := uint64(max(now.Unix(), 0))
 	if told, known := i.numbers["server_time_usec"]; known {
 		seconds = told / 1e6
 	}
@@ -50,5 +50,5 @@ func (i Info) Start(now time.Time) time.Time {
 	if up >= seconds || seconds > 1<<40 {
 		return time.Time{}
 	}
-	return time.Unix(int64(seconds-up), 0) //nolint:gosec // bounded above
+	return time.Unix(int64(seconds-up), 0)
 }
