@@ -116,6 +116,9 @@ func unusable(err error) error {
 // checkDatabase logs in and refuses what would make a dump that is silently incomplete.
 func (o *Options) checkDatabase(ctx context.Context) (_ *session, _ schema, err error) {
 	session, err := connect(ctx, o.Site)
+	if err != nil && ctx.Err() != nil {
+		return nil, schema{}, ctx.Err()
+	}
 	if err != nil {
 		return nil, schema{}, &RefusedError{
 			Happened: "the database of site " + o.Site.Name + " lets nobody in", Err: err,
