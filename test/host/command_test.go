@@ -18,6 +18,9 @@ type outcome struct {
 	code           int
 }
 
+// longest is how long any command may take before it counts as hung.
+const longest = 30 * time.Second
+
 // command is the binary with arguments, for a test that wants to watch it at work.
 func (i *installation) command(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
@@ -29,7 +32,9 @@ func (i *installation) command(ctx context.Context, t *testing.T, args ...string
 // run runs one command to its end.
 func (i *installation) run(t *testing.T, args ...string) outcome {
 	t.Helper()
-	return finish(t, i.command(t.Context(), t, args...))
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
+	defer cancel()
+	return finish(t, i.command(ctx, t, args...))
 }
 
 // mustRun is run for a command that has to end with the exit code 0 and not a word on stderr.
@@ -50,6 +55,9 @@ func finish(t *testing.T, command *exec.Cmd) outcome {
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
+	}
+	if !command.ProcessState.Exited() {
+		t.Errorf("%q was ended by %v: it hung", command.Args, command.ProcessState)
 	}
 	return outcome{stdout.String(), stderr.String(), command.ProcessState.ExitCode()}
 }

@@ -105,7 +105,7 @@ func TestCollectorNames(t *testing.T) {
 		names = append(names, metric.GetLabel()[0].GetValue())
 	}
 	slices.Sort(names)
-	want := []string{"backup", "certificate", "database", "filesystem", "job", "memory", "probe", "service", "site", "threshold"}
+	want := []string{"activity", "backup", "certificate", "database", "filesystem", "job", "memory", "nginx", "phpfpm", "probe", "redis", "service", "site", "threshold", "web"}
 	if !slices.Equal(names, want) {
 		t.Errorf("collectors %q, want %q", names, want)
 	}

@@ -10,8 +10,13 @@ func TestPage(t *testing.T) {
 	h := theHost(t)
 	i := h.installBusy(t)
 	e := i.serve(t)
-	// The handshakes of the certificates are made in the background.
+	// Handshakes, visits and the sites' activity are read in the background.
 	eventually(t, func() error { return e.shows("certificate_probe_success", "target", h.webs[1].Address) })
+	for _, site := range []string{h.lms.Name, h.campus.Name} {
+		eventually(t, func() error { return e.shows("web_probe_success", "site", site) })
+		eventually(t, func() error { return e.shows("users", "site", site, "status", "active") })
+		eventually(t, func() error { return e.shows("files", "site", site) })
+	}
 	before := h.ownStatus(t)
 	text := e.get(t, "/metrics")
 	after := h.ownStatus(t)

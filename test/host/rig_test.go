@@ -31,7 +31,9 @@ type host struct {
 	fpm         *stand.PHPFPMServer
 	webs        []*stand.NginxServer // one for each site
 	redis       *stand.RedisServer
-	roots       string // the certificates of both, to be trusted
+	// redisPassword is the file with it.
+	redisPassword string
+	roots         string // the certificates of both, to be trusted
 }
 
 func startHost(ctx context.Context) (*host, error) {
@@ -52,6 +54,10 @@ func startHost(ctx context.Context) (*host, error) {
 		return nil, err
 	}
 	atEnd(h.redis.Close)
+	h.redisPassword = filepath.Join(dir, "redis.password")
+	if err := os.WriteFile(h.redisPassword, []byte(h.redis.Password+"\n"), 0o600); err != nil {
+		return nil, err
+	}
 	if h.lms, err = h.startSite(ctx, stand.SiteOptions{Name: "lms", Password: hardPassword, Fixture: true}); err != nil {
 		return nil, err
 	}
@@ -123,6 +129,9 @@ func (h *host) installIn(dir string, overrides object) (*installation, error) {
 	i.settings = object{
 		"sites":    []object{{"name": "lms", "dir": h.lms.CodeDir}, {"name": "campus", "dir": h.campus.CodeDir}},
 		"services": []string{"mariadb.service"},
+		"phpfpm":   []object{{"listen": h.fpm.StatusListen, "path": h.fpm.StatusPath}},
+		"nginx":    []string{h.webs[0].StubStatusURL, h.webs[1].StubStatusURL},
+		"redis":    []object{{"address": h.redis.Address, "password_file": h.redisPassword}},
 		"certificates": object{
 			"endpoints": []string{h.webs[0].Address, h.webs[1].Address},
 			"files":     []string{h.webs[0].CertificateFile},
