@@ -1,12 +1,15 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
+	"github.com/moodle-exporter/moodle-exporter/internal/redis"
 )
 
 // How often a site's activity and files are read, how often it is tried while that fails, and how long it may take.
@@ -26,6 +29,8 @@ type ActivitySources struct {
 	Clock       func() time.Time
 	// Plugins are those in a site's code; known is false where they are not to be had.
 	Plugins func(*moodle.Site) (plugins moodle.DiskPlugins, known bool)
+	// Redis is where a site keeps its sessions; known is false where that is no Redis server that we can ask.
+	Redis func(*moodle.Site) (login redis.Login, known bool)
 }
 
 // Activity tells what goes on in the sites: users, sessions, logins, results of tasks, files, plugins and updates. All
@@ -48,7 +53,11 @@ func NewActivity(sources ActivitySources) *Activity {
 			if err != nil {
 				return nil, err
 			}
-			return reader.Read(ctx, connection, site)
+			found, err := reader.Read(ctx, connection, site)
+			if found != nil && found.Sessions == nil {
+				found.Sessions = a.countSessions(ctx, site)
+			}
+			return found, err
 		})
 	a.files = newRounds("files", filesCadence, filesRetry, filesTime, a.readable, sources.Clock,
 		func(ctx context.Context, site *moodle.Site) (sums fileSums, err error) {
@@ -59,6 +68,30 @@ func NewActivity(sources ActivitySources) *Activity {
 			return sums, err
 		})
 	return a
+}
+
+// sessionTime is how long the sessions in a Redis server may take to be counted.
+const sessionTime = 10 * time.Second
+
+// countSessions counts the sessions that Redis keeps, or none of them: where the server cannot be asked, the collector
+// redis tells why. Since 4.5 Moodle names their keys session_<id>, and Redis drops those that have timed out.
+func (a *Activity) countSessions(ctx context.Context, site *moodle.Site) *float64 {
+	login, known := a.Redis(site)
+	if !known {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, sessionTime)
+	defer cancel()
+	database, err := strconv.Atoi(cmp.Or(site.Config.RedisDatabase, "0"))
+	if err != nil {
+		return nil
+	}
+	count, err := redis.CountKeys(ctx, login, database, site.Config.RedisPrefix+"session_")
+	if err != nil {
+		return nil
+	}
+	sessions := float64(count)
+	return &sessions
 }
 
 // readable are the sites with a database that is supported; others fail nothing.

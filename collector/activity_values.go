@@ -13,7 +13,7 @@ var (
 	siteUsersActive = desc("users", "active", "Users seen within the window.", "site", "window")
 	siteCourses     = desc("", "courses", "Courses, without the front page.", "site", "visible")
 	siteSessions    = desc("", "sessions",
-		"Sessions that have not timed out, those of guests included; absent where Redis keeps them (with it since Moodle 4.5).", "site")
+		"Sessions that have not timed out, those of guests included; absent where Redis keeps them and cannot be asked.", "site")
 	siteQuizAttempts = desc("quiz", "attempts_in_progress", "Quiz attempts of students that have begun and are not handed in, those past their time included.", "site")
 	siteLogins       = desc("", "logins_total", "Logins since the exporter started, by Moodle's standard log; absent while that is off.", "site")
 	siteLoginsFailed = desc("login", "failures_total", "Failed logins since the exporter started, by Moodle's standard log; absent while that is off.", "site")

@@ -6,6 +6,7 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/collector"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 	"github.com/moodle-exporter/moodle-exporter/internal/probe"
+	"github.com/moodle-exporter/moodle-exporter/internal/redis"
 )
 
 // background is a collector that does its reading beside the scrapes.
@@ -35,9 +36,22 @@ func (h *host) pluginsOnDisk(site *moodle.Site) (plugins moodle.DiskPlugins, kno
 	return *facts.Plugins, true
 }
 
+// sessionServer is the Redis server of a site's sessions, with the login that the configuration gives it.
+func (h *host) sessionServer(site *moodle.Site) (login redis.Login, known bool) {
+	for _, written := range redisSessions(site.Config) {
+		address, usable := redis.Address(written)
+		for _, target := range h.redisTargets() {
+			if usable && target.Address == address {
+				return target.Login, true
+			}
+		}
+	}
+	return redis.Login{}, false
+}
+
 func newActivity(h *host) *collector.Activity {
 	return collector.NewActivity(collector.ActivitySources{
-		Sites: h.view.Sites, Connections: h.connections, Clock: h.clock, Plugins: h.pluginsOnDisk,
+		Sites: h.view.Sites, Connections: h.connections, Clock: h.clock, Plugins: h.pluginsOnDisk, Redis: h.sessionServer,
 	})
 }
 

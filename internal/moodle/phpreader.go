@@ -28,7 +28,7 @@ register_shutdown_function(function () use ($mark) {
     $out = ['php' => PHP_VERSION];
     foreach (['dbtype','dbhost','dbname','dbuser','prefix','wwwroot','dataroot','tempdir','cachedir','localcachedir',
         'backuptempdir','filedir','trashdir','secretdataroot','alternative_file_system_class','session_handler_class',
-        'session_redis_host','session_redis_port'] as $name) {
+        'session_redis_host','session_redis_port','session_redis_database','session_redis_prefix'] as $name) {
         if (isset($CFG->$name) && is_scalar($CFG->$name)) {
             $out[$name] = (string)$CFG->$name;
         }

@@ -55,6 +55,8 @@ type PHPConfig struct {
 	FileSystemClass string `json:"alternative_file_system_class,omitempty"`
 	SessionHandler  string `json:"session_handler_class,omitempty"`
 	RedisSession    string `json:"redis_session,omitempty"` // host:port of the session store
+	RedisDatabase   string `json:"session_redis_database,omitempty"`
+	RedisPrefix     string `json:"session_redis_prefix,omitempty"` // of the keys in it
 
 	PHPVersion string `json:"php_version,omitempty"`
 	ReadBy     string `json:"read_by"` // php or static

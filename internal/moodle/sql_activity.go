@@ -118,31 +118,6 @@ func (s activitySettings) number(name string, otherwise int64) int64 {
 	return otherwise
 }
 
-// Modes of task_logmode (\core\task\logmanager).
-const (
-	logNoTasks     = 0
-	logAllTasks    = 1
-	logFailedTasks = 2
-)
-
-// readEnds looks where the logs that the site keeps end now.
-func (s *Site) readEnds(ctx context.Context, db *dbserver.Connection, settings activitySettings, ends map[string]int64) (err error) {
-	kept := map[string]bool{
-		"logstore_standard_log": strings.Contains(","+settings["tool_log/enabled_stores"]+",", ",logstore_standard,"),
-		"task_log":              settings.number("core/task_logmode", logAllTasks) != logNoTasks,
-	}
-	for table, is := range kept {
-		if is {
-			end, failure := s.newest(ctx, db, table)
-			if failure == nil {
-				ends[table] = end
-			}
-			err = errors.Join(err, failure)
-		}
-	}
-	return err
-}
-
 func (a *Activity) readUsers(ctx context.Context, db *dbserver.Connection, site *Site, now time.Time) error {
 	w := walk{table: "user", columns: "id, deleted, suspended, confirmed, lastaccess"}
 	for _, status := range userStatuses {
@@ -193,66 +168,4 @@ func (a *Activity) readSessions(ctx context.Context, db *dbserver.Connection, si
 		a.Sessions = &count
 	}
 	return err
-}
-
-func (a *Activity) readLogins(ctx context.Context, db *dbserver.Connection, site *Site, logs *LogCounter, ends map[string]int64) error {
-	const table = "logstore_standard_log"
-	end, kept := ends[table]
-	if !kept {
-		return nil
-	}
-	sums, err := logs.count(ctx, db, site, table, end)
-	if err == nil {
-		a.Logins = &Logins{Succeeded: sums[1], Failed: sums[2]}
-	}
-	return err
-}
-
-func (a *Activity) readTaskLog(ctx context.Context, db *dbserver.Connection, site *Site, logs *LogCounter, ends map[string]int64, settings activitySettings) error {
-	const table = "task_log"
-	end, kept := ends[table]
-	if !kept {
-		return nil
-	}
-	sums, err := logs.count(ctx, db, site, table, end)
-	if err != nil {
-		return err
-	}
-	a.TasksComplete = settings.number("core/task_logmode", logAllTasks) != logFailedTasks
-	a.Tasks = make(map[string]TaskCounts, len(taskKinds))
-	for i, kind := range taskKinds {
-		a.Tasks[kind] = TaskCounts{Runs: sums[1+3*i], Failures: sums[2+3*i], Seconds: sums[3+3*i]}
-	}
-	return nil
-}
-
-// ReadFiles counts the entries in the site's table of files and adds up their sizes: directories count, with no bytes,
-// and so does each use of a content that is stored once. It takes some two seconds for a million.
-func (s *Site) ReadFiles(ctx context.Context, db *dbserver.Connection) (files, bytes float64, err error) {
-	w := walk{table: "files", columns: "id, filesize", sums: []string{"filesize"}}
-	err = w.over(ctx, db, s, 0, func(_ int64, sums []float64) {
-		files += sums[0]
-		bytes += sums[1]
-	})
-	if err != nil {
-		return 0, 0, fmt.Errorf("count files of site %s: %w", s.Name, err)
-	}
-	return files, bytes, nil
-}
-
-// tableMissing is the server's error number for a table that is not there (ER_NO_SUCH_TABLE).
-const tableMissing = 1146
-
-// ReadQuizAttempts counts the attempts of students, not previews, that have begun and not been handed in; known is false
-// for a site without the quiz. It goes by the index on state.
-func (s *Site) ReadQuizAttempts(ctx context.Context, db *dbserver.Connection) (count float64, known bool, err error) {
-	err = s.readRow(ctx, db, "SELECT COUNT(*) FROM "+s.quoted("quiz_attempts")+" WHERE state IN ('inprogress', 'overdue') AND preview = 0", nil, &count)
-	var refused *mysql.MySQLError
-	if errors.As(err, &refused) && refused.Number == tableMissing {
-		return 0, false, nil
-	}
-	if err != nil {
-		return 0, false, fmt.Errorf("count quiz attempts of site %s: %w", s.Name, err)
-	}
-	return count, true, nil
 }

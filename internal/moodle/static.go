@@ -63,5 +63,7 @@ var optionalSettings = map[string]func(*PHPConfig) *string{
 	"secretdataroot":                func(c *PHPConfig) *string { return &c.SecretDataRoot },
 	"alternative_file_system_class": func(c *PHPConfig) *string { return &c.FileSystemClass },
 	"session_handler_class":         func(c *PHPConfig) *string { return &c.SessionHandler },
+	"session_redis_database":        func(c *PHPConfig) *string { return &c.RedisDatabase },
+	"session_redis_prefix":          func(c *PHPConfig) *string { return &c.RedisPrefix },
 	"dboptions":                     func(*PHPConfig) *string { return new(string) },
 }
