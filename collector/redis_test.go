@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -142,6 +143,9 @@ func TestRedisLetsConnectionsGo(t *testing.T) {
 	if _, err := seriesOf(t, c); err != nil {
 		t.Fatal(err)
 	}
+	// Held here, so that no collection of garbage closes it.
+	kept := c.servers[server.Address]
+	defer runtime.KeepAlive(kept)
 	with := connections()
 	targets = []redis.Target{redisTarget(t, server.Address, "other", "secret")}
 	targets[0].PasswordFile = "/nowhere"
