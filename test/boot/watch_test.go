@@ -57,6 +57,10 @@ func testMetrics(t *testing.T, s *server) {
 		{"maintenance_mode", append([]string{"kind", "cli"}, site...), 0},
 		{"backup_enabled", site, 1},
 		{"exporter_config_last_reload_successful", nil, 1},
+		{"phpfpm_up", []string{"pool", "www"}, 1},
+		{"phpfpm_max_children", []string{"pool", "www"}, 5},
+		{"phpfpm_listen_queue", []string{"pool", "www"}, 0},
+		{"nginx_up", []string{"server", "127.0.0.1:8080"}, 1},
 	}
 	for _, unit := range []string{"nginx.service", "mariadb.service", "redis-server.service", s.site.FPMUnit} {
 		samples = append(samples, sample{"service_up", []string{"unit", unit}, 1}, sample{"service_state", []string{"unit", unit, "state", "active"}, 1})
