@@ -94,7 +94,7 @@ func (h *host) backups() string { return filepath.Join(h.dir, "backups") }
 // run runs one command of the exporter, which must succeed.
 func (h *host) run(t *testing.T, command ...string) {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), h.binary, append(command, h.flags...)...).CombinedOutput(); err != nil { //nolint:gosec // the binary under test
+	if out, err := exec.CommandContext(t.Context(), h.binary, append(command, h.flags...)...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", strings.Join(command, " "), err, out)
 	}
 }
@@ -139,7 +139,7 @@ func (h *host) awaitSeries(t *testing.T, wanted ...string) {
 // reload makes the exporter read its configuration and look at every certificate now instead of within a minute.
 func (h *host) reload(t *testing.T) {
 	t.Helper()
-	response, err := http.Post(h.exporter.URL+"/-/reload", "", http.NoBody) //nolint:noctx // ends with the test's exporter
+	response, err := http.Post(h.exporter.URL+"/-/reload", "", http.NoBody)
 	must(t, err)
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -183,7 +183,7 @@ func poll(t *testing.T, ready func() error) {
 }
 
 func get(client *http.Client, url string) (string, error) {
-	response, err := client.Get(url) //nolint:noctx // ends with the server
+	response, err := client.Get(url)
 	if err != nil {
 		return "", err
 	}

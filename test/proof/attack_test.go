@@ -136,7 +136,7 @@ func childOf(parent int, name string) (pid int, found bool) {
 		return 0, false
 	}
 	for _, path := range stats {
-		content, err := os.ReadFile(path) //nolint:gosec // below /proc
+		content, err := os.ReadFile(path)
 		if err != nil {
 			continue
 		}

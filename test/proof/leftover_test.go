@@ -33,7 +33,7 @@ func (s *site) awaitUnlocked(t *testing.T) {
 
 func held(t *testing.T, path string) bool {
 	t.Helper()
-	file, err := os.Open(path) //nolint:gosec // a lock of ours
+	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
@@ -68,7 +68,7 @@ func (s *site) holders(t *testing.T) (found []string) {
 	for _, link := range links {
 		target, err := os.Readlink(link)
 		if err == nil && (strings.HasPrefix(target, s.backups()) || strings.HasPrefix(target, s.state())) {
-			command, _ := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(link)), "cmdline")) //nolint:gosec // below /proc
+			command, _ := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(link)), "cmdline"))
 			found = append(found, strings.ReplaceAll(string(command), "\x00", " ")+"("+target+")")
 		}
 	}

@@ -31,14 +31,14 @@ func TestAttacked(t *testing.T) {
 	if !known {
 		t.Fatalf("PROOF is %q; it may be bounded or full", os.Getenv("PROOF"))
 	}
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
+	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("PROOF_SEED"); text != "" {
 		var err error
 		seed, err = strconv.ParseUint(text, 10, 64)
 		must(t, err)
 	}
 	t.Logf("%d attacks; repeat with PROOF_SEED=%d", count, seed)
-	s := startSite(t, rand.New(rand.NewPCG(seed, 0))) //nolint:gosec // moments of attacks, not keys
+	s := startSite(t, rand.New(rand.NewPCG(seed, 0)))
 	s.grow(t, 3000)
 	for range kept {
 		s.backUp(t)
