@@ -1,7 +1,6 @@
 package live_test
 
 import (
-	"context"
 	"database/sql"
 	"encoding/json"
 	"os"
@@ -85,8 +84,7 @@ func stopCron(t *testing.T, h *host) {
 
 func runCron(t *testing.T, h *host) {
 	t.Helper()
-	// Its own end is not waited for by any rule, so it may end with the test.
-	if out, err := h.exam.CLI(context.WithoutCancel(t.Context()), "cron", "--keep-alive=0").CombinedOutput(); err != nil {
+	if out, err := h.exam.CLI(t.Context(), "cron", "--keep-alive=0").CombinedOutput(); err != nil {
 		t.Fatalf("cron.php: %v: %s", err, out)
 	}
 }

@@ -97,11 +97,11 @@ func (s *site) lostNothing(t *testing.T, before, after []string) {
 		t.Errorf("one run made several backups: %v, before it %v", after, before)
 	}
 	appeared := slices.ContainsFunc(after, func(id string) bool { return !slices.Contains(before, id) })
-	must := before
+	wanted := before
 	if appeared {
-		must = before[len(before)-kept+1:]
+		wanted = before[len(before)-kept+1:]
 	}
-	for _, id := range must {
+	for _, id := range wanted {
 		if !slices.Contains(after, id) {
 			t.Errorf("backup %s is gone: before %v, after %v", id, before, after)
 		}
