@@ -76,6 +76,7 @@ func TestLook(t *testing.T) {
 			}
 		}
 	})
+	t.Run("servers beside the site", func(t *testing.T) { seeServers(t, look, site) })
 	t.Run("maintenance", func(t *testing.T) {
 		if output, err := site.CLI(ctx, "maintenance", "--enable").CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, output)
