@@ -75,7 +75,7 @@ func TestWebAnswers(t *testing.T) {
 		"single sign-on":          {to(302, "https://idp.example.org/saml?SAMLRequest=x", "Set-Cookie", "MoodleSessionlms=x; path=/; secure"), 1, 302, ""},
 		"single sign-on, named":   {to(303, "https://idp.example.org/saml", "X-Redirect-By", "Moodle /login/index.php:90"), 1, 303, ""},
 		"single sign-on in clear": {to(303, "http://idp.example.org/saml", "X-Redirect-By", "Moodle"), 0, 303, "another place"},
-		"a redirect to nowhere":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) }, 0, 302, ""},
+		"a redirect to nowhere":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) }, 0, 302, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, c := webServer(t, test.answer)

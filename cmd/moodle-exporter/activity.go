@@ -16,8 +16,7 @@ type background interface {
 	Refresh(ctx context.Context)
 }
 
-// running starts a collector's reading, which ends with ctx. The collector itself outlives a reload: its counters go on,
-// and its visitor's session is kept.
+// running starts a collector's reading, which ends with ctx.
 func (h *host) running(ctx context.Context, c background) collector.Collector {
 	if h.once {
 		c.Refresh(ctx)
@@ -49,12 +48,14 @@ func (h *host) sessionServer(site *moodle.Site) (login redis.Login, known bool) 
 	return redis.Login{}, false
 }
 
+// newActivity makes a collector that outlives a reload: its counters go on.
 func newActivity(h *host) *collector.Activity {
 	return collector.NewActivity(collector.ActivitySources{
 		Sites: h.view.Sites, Connections: h.connections, Clock: h.clock, Plugins: h.pluginsOnDisk, Redis: h.sessionServer,
 	})
 }
 
+// newWeb makes a collector that outlives a reload: the site's session of its visitor is kept.
 func newWeb(h *host) *collector.Web {
 	return collector.NewWeb(collector.WebOptions{Sites: h.view.Sites, Clock: h.clock, Logger: h.logger})
 }

@@ -10,16 +10,10 @@ import (
 )
 
 // certificates makes the collector and starts its handshakes, which end with ctx.
-func (h *host) certificates(ctx context.Context) *collector.Certificate {
-	made := collector.NewCertificate(collector.CertificateOptions{
+func (h *host) certificates(ctx context.Context) collector.Collector {
+	return h.running(ctx, collector.NewCertificate(collector.CertificateOptions{
 		Endpoints: h.endpoints, Files: h.certificateFiles, Clock: h.clock, Logger: h.logger,
-	})
-	if h.once {
-		made.Refresh(ctx)
-	} else {
-		go made.Run(ctx)
-	}
-	return made
+	}))
 }
 
 // endpoints are the configured ones, else the address of every site that is served by https.
