@@ -50,11 +50,14 @@ func (*Filesystem) Name() string { return "filesystem" }
 
 // Update implements Collector. A mount that hangs is no error of the collector: responding says it.
 func (f *Filesystem) Update(ctx context.Context, emit Emit) error {
-	ctx, cancel := context.WithTimeout(ctx, mountPatience)
+	looking, cancel := context.WithTimeout(ctx, mountPatience)
 	defer cancel()
 	mounts, err := readMounts(f.procRoot)
-	f.roles.look(ctx.Done())
+	f.roles.look(looking.Done())
 	byMount := f.roles.byMount(mounts)
+	// The mounts get a time of their own: a role's path that hangs must not make all of them look hung.
+	ctx, cancel = context.WithTimeout(ctx, mountPatience)
+	defer cancel()
 
 	chosen := relevant(mounts, byMount)
 	calls := make([]*statfsCall, len(chosen))

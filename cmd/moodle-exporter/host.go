@@ -112,15 +112,18 @@ func (h *host) login(site *moodle.Site) (moodle.Login, error) {
 	return site.MonitorLogin()
 }
 
-// build makes the collectors that the flags want. Background work of theirs ends with ctx.
+// build makes the collectors that the flags want, side by side: some visit what they watch, which may hang.
+// Background work of theirs ends with ctx.
 func (h *host) build(ctx context.Context, engine *collector.Engine, flags *serveFlags) {
-	var made []collector.Collector
-	for _, entry := range collectors {
+	made := make([]collector.Collector, len(collectors))
+	var all sync.WaitGroup
+	for i, entry := range collectors {
 		if flags.enabled(entry.name) {
-			made = append(made, entry.build(ctx, h))
+			all.Go(func() { made[i] = entry.build(ctx, h) })
 		}
 	}
-	engine.SetCollectors(made...)
+	all.Wait()
+	engine.SetCollectors(slices.DeleteFunc(made, func(c collector.Collector) bool { return c == nil })...)
 }
 
 const followCadence = 15 * time.Second
@@ -140,7 +143,7 @@ func (h *host) follow(ctx context.Context, engine *collector.Engine, flags *serv
 }
 
 // firstLookTime bounds the wait for the first look: one that hangs on a dead share must not keep the rest unseen.
-const firstLookTime = 10 * time.Second
+const firstLookTime = 5 * time.Second
 
 // awaitLook keeps the collectors back until the first look has found the sites and how to log in. Before it, a
 // healthy database would count as down.

@@ -42,9 +42,10 @@ func (e *environment) lookOnce(ctx context.Context) (statuspage.Report, error) {
 	h := newHost(e, settings)
 	h.once = true
 	defer h.bus.Close()
-	if h.looksItself() {
-		h.lookNow(ctx)
-	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	go h.look(ctx) // one that hangs on a dead disk or share ends with the process
+	h.awaitLook(ctx)
 	engine := collector.New(e.logger, e.clock, 0)
 	if err := engine.Register(h.reloads); err != nil {
 		return statuspage.Report{}, err
@@ -53,10 +54,13 @@ func (e *environment) lookOnce(ctx context.Context) (statuspage.Report, error) {
 	for _, entry := range collectors {
 		all.collectors[entry.name] = &choice{on: true}
 	}
-	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	// What is visited while the collectors are built may hang; the rest is read in a time of its own.
+	building, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
-	h.build(ctx, engine, all)
-	report := h.report(ctx, engine, "")
+	h.build(building, engine, all)
+	reading, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	report := h.report(reading, engine, "")
 	if err := h.connections.Close(); err != nil {
 		return report, errors.Join(err)
 	}

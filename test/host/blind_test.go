@@ -129,6 +129,31 @@ func TestNeverBlind(t *testing.T) {
 	eventually(t, func() error { return recovered(t, h, e, healthy) })
 }
 
+// TestStartedBlind: what is started while a site's dataroot hangs shows the rest, and ends when it is told to.
+func TestStartedBlind(t *testing.T) {
+	h := theHost(t)
+	dataroot := share(t, h.campus.Dataroot)
+	i := h.install(t, nil)
+	i.mustRun(t, "probe")
+	goOn := hang(t, dataroot.Pid)
+	// The dump's cron stands still, which is critical; that it ends at all is the point.
+	if o := i.run(t, "status"); o.code != 2 || !strings.Contains(o.stdout, "does not answer") {
+		t.Errorf("status ended with %d: %s%s", o.code, o.stdout, o.stderr)
+	}
+	e := i.serve(t)
+	text, err := e.scrapeWithin(3 * time.Second)
+	must(t, err)
+	p := parse(t, text)
+	p.want(t, 0, "host_filesystem_responding", "mountpoint", h.campus.Dataroot)
+	p.want(t, 1, "host_filesystem_responding", "mountpoint", "/")
+	p.want(t, 1, "site_info", "site", "campus")
+	if code := e.stop(t); code != 0 {
+		t.Errorf("told to end while it hangs, it ended with %d", code)
+	}
+	goOn()
+	i.serve(t).scrape(t, "/metrics").want(t, 1, "scrape_collector_success", "collector", "site")
+}
+
 // testHung looks for what is not there, and for what has to be.
 func testHung(t *testing.T, h *host, healthy, p page) {
 	t.Helper()

@@ -282,7 +282,7 @@ func TestSiteBreaksLater(t *testing.T) {
 	e := i.serve(t)
 	p := e.scrape(t, "/metrics")
 	p.want(t, 1, "backup_enabled", "site", "campus")
-	p.want(t, 1, "database_up", "server", h.db.Socket)
+	p.want(t, 1, "site_info", "site", "campus")
 }
 
 // TestCron: what cron calls says nothing while all is well, and something when it is not.
