@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/prometheus/common/version"
 
@@ -28,24 +30,46 @@ func (h *host) report(ctx context.Context, engine *collector.Engine, metricsPath
 	for _, facts := range snapshot.Sites {
 		extras.Problems = append(extras.Problems, facts.Problems...)
 	}
-	extras.Jobs = h.jobErrors()
+	extras.Jobs, extras.Past = h.jobErrors()
 	return statuspage.Evaluate(families, extras, h.clock())
 }
 
-// jobErrors are the reasons of runs that ended badly. Records that cannot be read are the job collector's to tell.
-func (h *host) jobErrors() []statuspage.JobError {
+const (
+	pastErrors  = 5                   // shown of runs that another one has followed
+	pastHorizon = 14 * 24 * time.Hour // beyond which they are nobody's concern
+)
+
+// jobErrors are the reasons of last runs that ended badly, and of the newest such runs before them. Records that cannot be
+// read are the job collector's to tell, and a history that cannot be is no news.
+func (h *host) jobErrors() (last, past []statuspage.JobError) {
 	records, _ := job.Read(h.stateDir)
-	var found []statuspage.JobError
+	newest := map[string]bool{}
 	for _, record := range records {
 		record = record.Settled(procRoot)
-		if record.Error == "" || record.State == job.Running {
-			continue
+		newest[record.ID+record.Site+record.Job] = true
+		if record.Error != "" && record.State != job.Running {
+			last = append(last, jobError(&record))
 		}
-		site := record.Site
-		if site == config.HostName {
-			site = ""
-		}
-		found = append(found, statuspage.JobError{Site: site, Job: record.Job, Text: record.Error})
 	}
-	return found
+	history, _ := job.History(h.stateDir)
+	for _, record := range slices.Backward(history) {
+		if len(past) == pastErrors || record.Ended == nil || h.clock().Sub(*record.Ended) > pastHorizon {
+			break
+		}
+		if record.Error != "" && !newest[record.ID+record.Site+record.Job] {
+			past = append(past, jobError(&record))
+		}
+	}
+	return last, past
+}
+
+func jobError(record *job.Record) statuspage.JobError {
+	failure := statuspage.JobError{Site: record.Site, Job: record.Job, Text: record.Error}
+	if record.Ended != nil {
+		failure.Ended = *record.Ended
+	}
+	if failure.Site == config.HostName {
+		failure.Site = ""
+	}
+	return failure
 }

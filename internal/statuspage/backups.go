@@ -92,7 +92,7 @@ func backupRun(v *view, site string) []Line {
 	case result == 1:
 		return []Line{{Level: OK, Subject: "last run", Value: ended(v, site, "backup", "done")}}
 	}
-	return []Line{{Level: Info, Subject: "last run", Value: ended(v, site, "backup", "failed") + ", see under Jobs"}}
+	return []Line{{Level: Info, Subject: "last run", Value: ended(v, site, "backup", failed) + ", see under Jobs"}}
 }
 
 // backupPlace says whether one broken disk takes the site and its backups.
@@ -129,8 +129,6 @@ func backupIntact(v *view, site string) []Line {
 	limit, limited := v.get("backup_verify_max_age_seconds", "site", site)
 	age, sensible := v.age(last)
 	switch {
-	case !verified && !limited:
-		return nil
 	case !verified:
 		return []Line{{Level: Info, Subject: "verified", Value: "not yet"}}
 	case !sensible:

@@ -29,6 +29,18 @@ func plan() []part {
 			{"", "site", eachSite(cron)},
 			{"", "site", eachSite(tasks)},
 			{"", "site", eachSite(upgrade)},
+			{"", "activity", eachSite(support)},
+			{"", "activity", eachSite(plugins)},
+			{"", "activity", eachSite(updates)},
+			{"", "activity", eachSite(users)},
+			{"", "activity", eachSite(courses)},
+			{"", "activity", eachSite(quizzes)},
+		}},
+		{"Web", []check{
+			{"", "web", eachSite(loginPage)},
+			{"", "web", eachSite(phases)},
+			{"PHP-FPM", "phpfpm", pools},
+			{"nginx", "nginx", nginx},
 		}},
 		{"Services", []check{
 			{"services", "service", services},
@@ -38,6 +50,9 @@ func plan() []part {
 			{"", "database", connections},
 			{"", "database", replication},
 			{"", "database", eachSite(schemaSize)},
+		}},
+		{"Redis", []check{
+			{"servers", "redis", redis},
 		}},
 		{"Host", []check{
 			{"CPU", "cpu", cpu},
@@ -56,9 +71,12 @@ func plan() []part {
 			{"", "backup", eachBackup(backupPlace)},
 			{"", "backup", eachBackup(backupIntact)},
 			{"", "backup", eachBackup(backupMissing)},
+			{"", "backup", eachBackup(offsite)},
+			{"", "backup", eachBackup(drill)},
 		}},
 		{"Jobs", []check{
 			{"jobs", "job", jobs},
+			{"", "job", pastErrors},
 		}},
 		{"Exporter", []check{
 			{"collectors", "", collectors},

@@ -57,6 +57,8 @@ var backupCases = []checkCase{
 	{"Backups", "damaged", backup + `
 		moodle_backup_last_verify_result{site="lms"} 1
 		moodle_backup_damaged_files{site="lms"} 1`, []verdict{{critical, "lms", "verified", ""}}},
+	{"Backups", "neither verified, nor elsewhere, nor rehearsed", backup,
+		[]verdict{{info, "lms", "verified", ""}, {info, "lms", "off-site copy", ""}, {info, "lms", "restore drill", ""}}},
 	{"Backups", "more lost than accepted", backup + `
 		moodle_backup_missing_files{site="lms"} 3
 		moodle_backup_missing_files_accepted{site="lms"} 2`, []verdict{{warning, "lms", "lost files", ""}}},

@@ -26,7 +26,7 @@ type checkCase struct {
 // checkCases go to both sides of every limit. Each is judged by Evaluate and by the alert rules.
 func checkCases() []checkCase {
 	var all []checkCase
-	for _, cases := range [][]checkCase{siteCases, serviceCases, databaseCases, hostCases, certificateCases, backupCases, jobCases, exporterCases} {
+	for _, cases := range [][]checkCase{siteCases, activityCases, webCases, redisCases, rehearsalCases, serviceCases, databaseCases, hostCases, certificateCases, backupCases, jobCases, exporterCases} {
 		all = append(all, cases...)
 	}
 	return all

@@ -31,14 +31,10 @@ func servers(v *view) []Line {
 }
 
 func databaseDown(v *view, server string) Line {
-	why := ""
-	if text := v.extras.Collectors["database"]; text != "" {
-		why = " The error: " + text
-	}
 	return Line{
 		Level: Critical, Subject: server, Value: "does not let the exporter in", Runbook: "MoodleDBDown",
 		Advice: "If the server is down, the sites are down with it; if only the exporter's account is refused, they work and are not watched: " +
-			"`moodle-exporter config grants` prints the SQL for the account." + why,
+			"`moodle-exporter config grants` prints the SQL for the account." + v.because("database"),
 	}
 }
 

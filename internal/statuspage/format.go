@@ -32,6 +32,19 @@ func span(seconds float64) string {
 	return "0 s"
 }
 
+// brief writes a short time as exactly as it matters, and a long one as span does.
+func brief(seconds float64) string {
+	switch {
+	case math.IsNaN(seconds) || seconds >= 60:
+		return span(seconds)
+	case seconds >= 0.9995:
+		return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%.2f", seconds), "0"), ".") + " s"
+	case seconds >= 0.0095:
+		return fmt.Sprintf("%.0f ms", seconds*1000)
+	}
+	return fmt.Sprintf("%.1f ms", max(0, seconds)*1000)
+}
+
 // size writes bytes in powers of 1024, as df -h and free -h do.
 func size(bytes float64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}

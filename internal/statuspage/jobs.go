@@ -34,7 +34,7 @@ func job(v *view, site, name string) Line {
 		return Line{Level: OK, Value: ended(v, site, name, "done")}
 	}
 	line := Line{
-		Level: Warning, Value: ended(v, site, name, "failed"),
+		Level: Warning, Value: ended(v, site, name, failed),
 		Advice: strings.TrimSpace(v.reason(site, name) + fmt.Sprintf(" Its log is shown by `moodle-exporter jobs show`; correct what it names, then run %s again.", name)),
 	}
 	switch name {
@@ -68,12 +68,18 @@ func running(v *view, site, name string) Line {
 	return Line{Level: OK, Value: value, Progress: &progress}
 }
 
+// failed is the word for a run that did not do its work: of those the hour is told too, to be looked up in logs.
+const failed = "failed"
+
 // ended writes how long ago a job ended and how long it took.
 func ended(v *view, site, name, how string) string {
 	text := how
 	if end, known := v.get("job_last_end_timestamp_seconds", "site", site, "name", name); known {
 		age, _ := v.age(end)
 		text += fmt.Sprintf(" %s ago", span(age))
+		if how == failed {
+			text += fmt.Sprintf(" (%s)", v.moment(end))
+		}
 	}
 	if took, known := v.get("job_last_duration_seconds", "site", site, "name", name); known {
 		text += ", took " + span(took)
@@ -89,4 +95,16 @@ func (v *view) reason(site, name string) string {
 		}
 	}
 	return ""
+}
+
+// pastErrors tells of failures that a later run has made good, or stands for now.
+func pastErrors(v *view) []Line {
+	var lines []Line
+	for _, failure := range v.extras.Past {
+		lines = append(lines, Line{
+			Level: Info, Site: failure.Site, Subject: "earlier error",
+			Value: fmt.Sprintf("%s, %s: %s", failure.Job, failure.Ended.In(v.zone).Format("2006-01-02 15:04"), failure.Text),
+		})
+	}
+	return lines
 }

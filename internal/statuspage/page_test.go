@@ -241,10 +241,10 @@ func TestJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(out.String()), &read); err != nil {
 		t.Fatal(err)
 	}
-	if read.Level != "critical" || !read.Taken.Equal(now) || len(read.Sections) != 8 {
+	if read.Level != "critical" || !read.Taken.Equal(now) || len(read.Sections) != 10 {
 		t.Errorf("level %q of %v in %d sections", read.Level, read.Taken, len(read.Sections))
 	}
-	for _, line := range read.Sections[6].Lines {
+	for _, line := range read.Sections[8].Lines {
 		if line.Site == "exam" && (line.Progress == nil || *line.Progress != 0.43) {
 			t.Errorf("the running backup's progress is %v", line.Progress)
 		}

@@ -47,14 +47,18 @@ type Line struct {
 type Extras struct {
 	Problems   []string          // what could not be read or is not set up, and what to do about it
 	Jobs       []JobError        // why the last runs failed
+	Past       []JobError        // runs that failed and were followed by another one, the newest first
 	Collectors map[string]string // why collectors fail now, by their name
 	Version    string            // of this program
 
 	MetricsPath string // where this program serves its metrics, /metrics if empty
 }
 
-// JobError is how the last run of a job failed. Site is empty for jobs of the whole host.
-type JobError struct{ Site, Job, Text string }
+// JobError is how a run of a job failed, and when. Site is empty for jobs of the whole host.
+type JobError struct {
+	Site, Job, Text string
+	Ended           time.Time
+}
 
 // Evaluate judges the metrics. It knows nothing but its arguments, and what should be among them and
 // is not makes an unknown line, never a good one.

@@ -14,16 +14,6 @@ func anySite(v *view) []Line {
 	}}
 }
 
-// release shows what is installed; whether it is up to date is judged elsewhere.
-func release(v *view, site string) []Line {
-	info := v.all("site_info", "site", site)
-	if len(info) == 0 {
-		return []Line{missing("release", "site_info")}
-	}
-	labels := info[0].labels
-	return []Line{{Level: Info, Subject: "release", Value: fmt.Sprintf("Moodle %s, %s", labels["release"], labels["wwwroot"])}}
-}
-
 // watchedDatabase says whether the site's database is of a kind that is watched. Its server is then named,
 // even while it is down.
 func (v *view) watchedDatabase(site string) bool {

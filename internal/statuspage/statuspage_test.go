@@ -32,7 +32,11 @@ var brokenExtras = statuspage.Extras{
 		{Site: "lms", Job: "backup", Text: "dump database moodle: Access denied for user 'root'@'localhost' <script>alert(2)</script>\x1b[2J"},
 		{Site: "_host", Job: "maintain", Text: "step temporary files: permission denied"},
 	},
-	Collectors: map[string]string{"database": "connect to /run/mysqld/mysqld.sock: connection refused"},
+	Past: []statuspage.JobError{{Site: "lms", Job: "verify", Text: "disk full", Ended: now.Add(-50 * time.Hour)}},
+	Collectors: map[string]string{
+		"database": "connect to /run/mysqld/mysqld.sock: connection refused",
+		"phpfpm":   "PHP-FPM 8.2, pool api: pm.status_listen is not set in /etc/php/8.2/fpm/pool.d/api.conf",
+	},
 }
 
 // moment is a value that is so many seconds after the time of the test.

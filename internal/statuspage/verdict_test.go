@@ -75,6 +75,17 @@ var optional = map[string]bool{
 	"moodle_backup_last_verify_success_timestamp_seconds": true, "moodle_backup_damaged_files": true,
 	"moodle_backup_missing_files": true, "moodle_backup_missing_files_accepted": true,
 	"moodle_job_last_end_timestamp_seconds": true, "moodle_job_last_duration_seconds": true, "moodle_job_running": true,
+	"moodle_site_release_support_end_timestamp_seconds": true, "moodle_plugins_missing": true,
+	"moodle_core_update_available": true, "moodle_plugin_updates_available": true,
+	"moodle_users": true, "moodle_users_active": true, "moodle_courses": true, "moodle_quiz_attempts_in_progress": true,
+	"moodle_web_probe_status_code": true, "moodle_web_probe_timestamp_seconds": true, "moodle_web_probe_phase_duration_seconds": true,
+	"moodle_phpfpm_up": true, "moodle_nginx_up": true, "moodle_redis_up": true, // as with services
+	"moodle_phpfpm_max_children": true, "moodle_phpfpm_listen_queue": true, // one of the two will do
+	"moodle_phpfpm_start_time_seconds": true, "moodle_redis_start_time_seconds": true, "moodle_redis_memory_max_bytes": true,
+	"moodle_redis_evicted_keys_total": true, "moodle_redis_rejected_connections_total": true,
+	"moodle_backup_offsite_enabled": true, "moodle_backup_offsite_last_success_timestamp_seconds": true, "moodle_backup_offsite_pending_bytes": true,
+	"moodle_restore_drill_last_result": true, "moodle_restore_drill_last_success_timestamp_seconds": true,
+	"moodle_restore_drill_last_duration_seconds": true, "moodle_restore_drill_max_age_seconds": true,
 }
 
 func TestOverallLevel(t *testing.T) {

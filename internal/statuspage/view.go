@@ -24,11 +24,12 @@ type view struct {
 	samples map[string][]sample
 	extras  Extras
 	now     float64 // Unix seconds
+	zone    *time.Location
 	sites   []string
 }
 
 func newView(families []*dto.MetricFamily, extras Extras, now time.Time) *view {
-	v := &view{samples: map[string][]sample{}, extras: extras, now: float64(now.UnixMilli()) / 1000}
+	v := &view{samples: map[string][]sample{}, extras: extras, now: float64(now.UnixMilli()) / 1000, zone: now.Location()}
 	for _, family := range families {
 		name := strings.TrimPrefix(family.GetName(), "moodle_")
 		for _, metric := range family.GetMetric() {
@@ -122,4 +123,9 @@ func (v *view) age(timestamp float64) (seconds float64, sensible bool) {
 	const skew = 60
 	seconds = v.now - timestamp
 	return max(0, seconds), seconds >= -skew
+}
+
+// moment writes a timestamp as a clock on the wall shows it.
+func (v *view) moment(timestamp float64) string {
+	return time.UnixMilli(int64(timestamp * 1000)).In(v.zone).Format("2006-01-02 15:04")
 }
