@@ -86,7 +86,7 @@ func writeFile(path string, content []byte) error {
 	}
 	defer os.Remove(tmp.Name()) //nolint:errcheck // gone already after the rename
 	_, err = tmp.Write(content)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close()) //nolint:gosec // as above
+	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
 	if err != nil {
 		return err
 	}

@@ -153,7 +153,7 @@ func TestFilesThatChangeWhileTheyAreRead(t *testing.T) {
 		sizes := map[string]int64{}
 		for {
 			header, err := reader.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			must(t, err)

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"crypto/sha1"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -67,7 +68,7 @@ func listOf(t testing.TB, o Options, id string) (blobs []blob) {
 	list := newListReader(decoder)
 	for {
 		b, err := list.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return blobs
 		}
 		must(t, err)

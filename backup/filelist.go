@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -43,7 +44,7 @@ func newListReader(from io.Reader) *listReader {
 // next returns io.EOF after the last line.
 func (r *listReader) next() (b blob, err error) {
 	text, err := r.from.ReadSlice('\n')
-	if err == io.EOF && len(text) == 0 {
+	if errors.Is(err, io.EOF) && len(text) == 0 {
 		return b, io.EOF
 	}
 	if err != nil {
@@ -69,7 +70,7 @@ func (r *listReader) next() (b blob, err error) {
 }
 
 func unexpected(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -3,6 +3,7 @@ package backup
 import (
 	"bytes"
 	"crypto/sha1"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -158,7 +159,7 @@ func TestListReaderRefusesDamage(t *testing.T) {
 				count++
 			}
 		}
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			count = -1
 		}
 		if count != lines {
@@ -175,7 +176,7 @@ func FuzzListReader(f *testing.F) {
 		again := newListWriter(&out)
 		for {
 			b, err := list.next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

@@ -237,7 +237,7 @@ func openList(ctx context.Context, s store.Store, m *Manifest) (*listCursor, err
 }
 
 func (c *listCursor) advance() (err error) {
-	if c.head, err = c.list.next(); err == io.EOF {
+	if c.head, err = c.list.next(); errors.Is(err, io.EOF) {
 		c.ended, err = true, nil
 		if c.content.sum() != c.want.ContentSHA256 {
 			err = errors.New("the list of content files is not the one that was written")

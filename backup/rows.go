@@ -135,8 +135,7 @@ func identifier(text []byte) (name string, rest []byte) {
 
 // columnList reads the names that stand between a table and VALUES, if any do.
 func columnList(text []byte) (columns []string, rest []byte) {
-	rest, found := bytes.CutPrefix(text, []byte(" (`"))
-	if !found {
+	if !bytes.HasPrefix(text, []byte(" (`")) {
 		return nil, text
 	}
 	rest = text[2:]

@@ -230,7 +230,7 @@ type explosive struct{}
 
 func (explosive) Desc() *prometheus.Desc { return fakeDesc }
 
-func (explosive) Write(*dto.Metric) error { panic(fmt.Sprint("boom")) }
+func (explosive) Write(*dto.Metric) error { panic("boom") }
 
 func BenchmarkScrape(b *testing.B) {
 	many := make([]Collector, 0, 20)

@@ -103,7 +103,7 @@ func (e *environment) showRun(run job.Record) error {
 		}
 		_, _ = fmt.Fprintf(e.stdout, "  %-20s %s\n", step.Name, took)
 	}
-	log, err := os.Open(job.LogPath(e.stateDir, run)) //nolint:gosec // below the state directory
+	log, err := os.Open(job.LogPath(e.stateDir, run))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // pruned
 	}

@@ -152,7 +152,9 @@ func (e *environment) listen(ctx context.Context, handler http.Handler, flags *w
 		}
 	}
 	for range running {
-		<-ended
+		if err := <-ended; failure == nil && !errors.Is(err, http.ErrServerClosed) {
+			failure = err
+		}
 	}
 	if errors.Is(failure, http.ErrServerClosed) {
 		return nil

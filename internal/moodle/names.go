@@ -78,7 +78,7 @@ func (f *Finder) keptNames() (map[string]string, error) {
 	if f.StateDir == "" {
 		return kept, nil
 	}
-	content, err := os.ReadFile(filepath.Join(f.StateDir, namesFile)) //nolint:gosec // a file of ours
+	content, err := os.ReadFile(filepath.Join(f.StateDir, namesFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return kept, nil
 	}

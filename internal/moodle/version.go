@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // ErrNotMoodle is a directory that holds no Moodle code.
@@ -53,18 +54,19 @@ func Newer(a, b string) bool {
 // readCapped reads a file of a tree that belongs to somebody else: no links out of the tree, no devices,
 // no endless files.
 func readCapped(root *os.Root, name string) (string, error) {
-	info, err := root.Stat(name)
+	// Without O_NONBLOCK the opening of a FIFO would wait for a writer who never comes.
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
 	if err != nil {
 		return "", err
 	}
 	if !info.Mode().IsRegular() {
 		return "", fmt.Errorf("%s is no regular file", name)
 	}
-	file, err := root.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = file.Close() }()
 	content, err := io.ReadAll(io.LimitReader(file, phpFileLimit+1))
 	if err == nil && len(content) > phpFileLimit {
 		err = fmt.Errorf("%s is larger than %d bytes", name, phpFileLimit)

@@ -127,7 +127,7 @@ var properties = []struct {
 }{
 	{"Unit", "ActiveEnterTimestamp", func(u *Unit, value any) {
 		if entered, ok := value.(uint64); ok && entered > 0 && u.Up() {
-			u.Started = time.UnixMicro(int64(min(entered, math.MaxInt64))) //nolint:gosec // bounded
+			u.Started = time.UnixMicro(int64(min(entered, math.MaxInt64)))
 		}
 	}},
 	{"Service", "NRestarts", func(u *Unit, value any) {
@@ -140,7 +140,7 @@ var properties = []struct {
 	{"Service", "TasksCurrent", func(u *Unit, value any) { u.Tasks = counted(value) }},
 	{"Service", "CPUUsageNSec", func(u *Unit, value any) {
 		if used := counted(value); used != nil {
-			u.CPU = new(time.Duration(min(*used, math.MaxInt64))) //nolint:gosec // bounded
+			u.CPU = new(time.Duration(min(*used, math.MaxInt64)))
 		}
 	}},
 }

@@ -25,7 +25,7 @@ type host struct {
 
 func startHost(ctx context.Context, dir string, o options) (*host, error) {
 	h := &host{options: o, dir: dir, config: filepath.Join(dir, "config.yml"), backups: filepath.Join(dir, "backups"),
-		random: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // repeatable content is wanted
+		random: rand.New(rand.NewPCG(1, 2))}
 	var err error
 	if h.database, err = stand.StartMariaDB(ctx, dir, stand.MariaDBOptions{}); err != nil {
 		return nil, err

@@ -78,8 +78,8 @@ func (h *host) startExporters(ctx context.Context) ([]*watched, error) {
 	}
 	commands := []*exec.Cmd{
 		h.exporter(ctx, "serve", listen(0)),
-		exec.CommandContext(ctx, "prometheus-node-exporter", listen(1)),                               //nolint:gosec // a Debian package
-		exec.CommandContext(ctx, "prometheus-mysqld-exporter", listen(2), "--config.my-cnf="+options), //nolint:gosec // a Debian package
+		exec.CommandContext(ctx, "prometheus-node-exporter", listen(1)),
+		exec.CommandContext(ctx, "prometheus-mysqld-exporter", listen(2), "--config.my-cnf="+options),
 	}
 	commands[2].Env = append(os.Environ(), "DATA_SOURCE_NAME="+h.database.RootUser()+"@unix("+h.database.Socket+")/")
 	var started []*watched
