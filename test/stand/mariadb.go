@@ -61,9 +61,10 @@ func StartMariaDB(ctx context.Context, dir string, options MariaDBOptions) (*Mar
 			return nil, err
 		}
 	}
+	// force: a machine whose own name does not resolve makes a server as good as any other.
 	install := []string{
 		"mariadb-install-db", "--no-defaults", "--datadir=" + m.dataDir(), m.tmpDir, "--skip-test-db", "--skip-name-resolve",
-		"--auth-root-authentication-method=socket", "--auth-root-socket-user=" + m.admin, "--innodb-log-file-size=16M",
+		"--force", "--auth-root-authentication-method=socket", "--auth-root-socket-user=" + m.admin, "--innodb-log-file-size=16M",
 	}
 	if err := run(ctx, account, install...); err != nil {
 		return nil, fmt.Errorf("create the database server: %w", err)
