@@ -106,7 +106,7 @@ func TestNeverBlind(t *testing.T) {
 	text, err = e.scrapeWithin(3 * time.Second)
 	must(t, err)
 	before, files := parse(t, text), descriptors(t, e.process.Process.Pid)
-	e.many(t, 200, 20, time.Second)
+	e.many(t, 200, 40, 3*time.Second)
 	eventually(t, func() error {
 		text, err := e.scrapeWithin(3 * time.Second)
 		if err != nil {

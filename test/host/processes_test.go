@@ -62,10 +62,11 @@ func (w *processes) look() {
 		if w.known[process] {
 			continue
 		}
-		w.known[process] = true
 		program, _, _ := bytes.Cut(arguments, []byte{0})
 		w.seen[filepath.Base(string(program))] = true
 		environment, _ := os.ReadFile(filepath.Join("/proc", pid, "environ"))
+		// A program that is just being started has its arguments before its environment.
+		w.known[process] = len(environment) > 0
 		for part, content := range map[string][]byte{"cmdline": arguments, "environ": environment} {
 			if form, found := w.finder.in(content); found {
 				w.leaks[fmt.Sprintf("%s of %s (%s)", part, program, form)] = true
@@ -74,10 +75,11 @@ func (w *processes) look() {
 	}
 }
 
-func (w *processes) has(leak string) bool {
+// has says whether a leak was found in that place, in whatever form.
+func (w *processes) has(place string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.leaks[leak]
+	return slices.ContainsFunc(w.found(), func(leak string) bool { return strings.HasPrefix(leak, place+" ") })
 }
 
 func (w *processes) found() []string { return slices.Sorted(maps.Keys(w.leaks)) }

@@ -194,7 +194,7 @@ func TestProcesses(t *testing.T) {
 	input, err := talkative.StdinPipe()
 	must(t, err, talkative.Start())
 	eventually(t, func() error {
-		if !watch.has("environ of sleep (plain)") || !watch.has("cmdline of sh (plain)") {
+		if !watch.has("environ of sleep") || !watch.has("cmdline of sh") {
 			return errors.New("not found")
 		}
 		return nil
@@ -245,7 +245,8 @@ func TestSecretsInErrors(t *testing.T) {
 			e.stop(t)
 			f.check(t, "the log", e.log.String())
 			f.checkTree(t, i.dir, func(path string) bool {
-				return strings.HasSuffix(path, "config.tar.zst") || strings.HasSuffix(path, "code.tar.zst")
+				// The third holds the web server's log, into which such a site writes its password itself.
+				return slices.Contains([]string{"config.tar.zst", "code.tar.zst", "logs.tar.zst"}, filepath.Base(path))
 			})
 		})
 	}
