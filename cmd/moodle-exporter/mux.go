@@ -15,7 +15,7 @@ import (
 
 // newMux lays out the exporter's pages. Metrics are open as they are everywhere; what shows more than
 // numbers, or does something, is for this host or for those whom a web configuration lets in.
-func newMux(h *host, engine *collector.Engine, flags *serveFlags) http.Handler {
+func newMux(h *host, engine *collector.Engine, history *statuspage.History, flags *serveFlags) http.Handler {
 	guard := guard{open: *flags.web.WebConfigFile != ""}
 	mux := http.NewServeMux()
 	mux.Handle(flags.telemetryPath, engine.Handler(collector.HandlerOptions{
@@ -51,7 +51,9 @@ func newMux(h *host, engine *collector.Engine, flags *serveFlags) http.Handler {
 	report := func(ctx context.Context) statuspage.Report {
 		ctx, cancel := context.WithTimeout(ctx, statusTime)
 		defer cancel()
-		return h.report(ctx, engine, flags.telemetryPath)
+		report := h.report(ctx, engine, flags.telemetryPath)
+		report.Trend = history.Trend(report.Taken)
+		return report
 	}
 	details := statuspage.Handler(report)
 	outline := statuspage.Handler(func(ctx context.Context) statuspage.Report { return report(ctx).Outline() })

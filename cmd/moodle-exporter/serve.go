@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
 	"github.com/moodle-exporter/moodle-exporter/collector"
+	"github.com/moodle-exporter/moodle-exporter/internal/statuspage"
 )
 
 // defaultAddress is where the exporter listens unless told otherwise.
@@ -91,8 +92,10 @@ func (e *environment) serve(ctx context.Context, flags *serveFlags) error {
 	background.Go(func() { host.look(ctx) })
 	background.Go(func() { host.follow(ctx, engine, flags) })
 	background.Go(func() { host.reloadOn(ctx, hangup) })
+	history := statuspage.NewHistory()
+	background.Go(func() { host.remember(ctx, engine, history) })
 
-	mux := newMux(host, engine, flags)
+	mux := newMux(host, engine, history, flags)
 	return e.listen(ctx, mux, flags.web)
 }
 

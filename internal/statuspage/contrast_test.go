@@ -48,6 +48,7 @@ func TestContrast(t *testing.T) {
 		}
 		pairs := [][2]string{
 			{"text", "back"}, {"text", "card"}, {"text", "code"}, {"soft", "back"}, {"soft", "card"}, {"soft", "code"}, {"link", "back"}, {"link", "card"},
+			{"warning", "card"}, {"link", "warning-back"}, {"link", "critical-back"}, {"link", "unknown-back"},
 		}
 		for _, level := range []string{"ok", "warning", "critical", "unknown", "info"} {
 			pairs = append(pairs, [2]string{level, level + "-back"}, [2]string{"text", level + "-back"})

@@ -37,7 +37,10 @@ func newPage(text string) *page {
 		"relative": func(path string) string { return "./" + strings.TrimPrefix(path, "/") },
 		"bad":      Level.Bad,
 		"inline":   func(text string) template.HTML { return template.HTML(markdown{}.inline(text)) }, //nolint:gosec // inline escapes all text
-		"whole":    func(ratio float64) int { return int(ratio * 100) },
+		"percent":  func(ratio float64) int { return int(ratio * 100) },
+		"first":    func(most int, of []Trouble) []Trouble { return of[:min(most, len(of))] },
+		"minus":    func(a, b int) int { return a - b },
+		"drawing":  func() string { return fmt.Sprintf("0 0 %d %d", ChartWidth, ChartHeight) },
 	}
 	sum := sha256.Sum256([]byte(style))
 	return &page{

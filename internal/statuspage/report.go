@@ -21,8 +21,31 @@ type Report struct {
 	Version  string    `json:"version"`
 	Sections []Section `json:"sections"`
 
-	// MetricsPath is where the page finds the metrics; no part of the verdict.
+	// MetricsPath is where the page finds the metrics, and Trend what it draws; no part of the verdict.
 	MetricsPath string `json:"-"`
+	Trend       Trend  `json:"-"`
+}
+
+// Trouble is a bad line and where it stands.
+type Trouble struct {
+	Section string
+	Line
+}
+
+// Troubles are the bad lines, the worst first.
+func (r Report) Troubles() []Trouble {
+	var found []Trouble
+	for _, section := range r.Sections {
+		for _, line := range section.Lines {
+			if line.Level.Bad() {
+				found = append(found, Trouble{section.Name, line})
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b Trouble) int {
+		return cmp.Compare(slices.Index(order[:], b.Level), slices.Index(order[:], a.Level))
+	})
+	return found
 }
 
 // Section is one part of the host, such as Sites or Backups.
@@ -89,7 +112,7 @@ func (r Report) Outline() Report {
 	for i, section := range r.Sections {
 		sections[i] = Section{Name: section.Name, Level: section.Level}
 	}
-	r.Sections = sections
+	r.Sections, r.Trend = sections, Trend{}
 	if r.Level.Bad() {
 		r.Summary = "Something is not all right, or cannot be seen."
 	}
