@@ -43,8 +43,13 @@ const All = "all"
 // baselineRuns is how many of the last good backups make the baseline.
 const baselineRuns = 7
 
-// TakeInventory looks at the backups of a site in dir. It reads manifests and file sizes, no content.
-func TakeInventory(ctx context.Context, dir, site string) (Inventory, error) {
+// clockSkew is how far in the future a backup may lie before it counts as made with a wrong clock.
+const clockSkew = 5 * time.Minute
+
+// TakeInventory looks at the backups of a site in dir. It reads manifests and file sizes, no content. A
+// backup from after now is a problem, not the newest one: until its time came it would keep every alert
+// about old backups silent.
+func TakeInventory(ctx context.Context, dir, site string, now time.Time) (Inventory, error) {
 	s := store.NewDirectory(SiteDir(dir, site))
 	inventory := Inventory{Components: map[string]ComponentInventory{}}
 	backups, err := list(ctx, s)
@@ -59,9 +64,12 @@ func TakeInventory(ctx context.Context, dir, site string) (Inventory, error) {
 	}
 	var good []*Manifest // newest first
 	for _, b := range slices.Backward(backups) {
-		if b.Good() {
+		switch {
+		case b.Good() && b.Manifest.Ended.After(now.Add(clockSkew)):
+			inventory.Problems = append(inventory.Problems, b.ID+": it is dated in the future; was the clock wrong when it was made?")
+		case b.Good():
 			good = append(good, b.Manifest)
-		} else {
+		default:
 			inventory.Problems = append(inventory.Problems, b.ID+": "+b.Problem.Error())
 		}
 	}

@@ -60,7 +60,10 @@ func TestSecondBackupStoresOnlyWhatIsNew(t *testing.T) {
 	checkWhole(t, o, first.ID)
 	checkWhole(t, o, third.ID)
 
-	inventory, err := TakeInventory(t.Context(), o.Config.Dir, "lms")
+	if early, err := TakeInventory(t.Context(), o.Config.Dir, "lms", o.Clock().Add(-time.Hour)); err != nil || early.Backups != 0 || len(early.Problems) == 0 {
+		t.Errorf("backups from the future count: %+v, %v", early, err)
+	}
+	inventory, err := TakeInventory(t.Context(), o.Config.Dir, "lms", o.Clock())
 	must(t, err)
 	if i := inventory; i.Backups != 3 || i.Latest != third.ID || i.Missing == nil || *i.Missing != 0 || len(i.Components) != 7 || len(i.Problems) != 0 ||
 		i.Components[All].Size == 0 || i.Components[Database].Baseline == 0 || i.SameFilesystem == nil || !*i.SameFilesystem || i.BaselineTime <= 0 {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
@@ -63,7 +64,11 @@ func (p *Probe) Run(ctx context.Context) ([]*moodle.Site, error) {
 	if err := ctx.Err(); err != nil {
 		return sites, fmt.Errorf("take the privileged look: %w", err)
 	}
-	host.Sites = append(host.Sites, p.unread(problems, host.Sites)...)
+	unreadable, lost := p.unread(problems, sites)
+	host.Sites = slices.Concat(host.Sites, unreadable, lost)
+	for _, name := range lost {
+		host.Problems = append(host.Problems, lostText(p.StateDir, name))
+	}
 	failures = append(failures, write(p.StateDir, config.HostName, host, p.Group), p.forget(host.Sites))
 	return sites, errors.Join(failures...)
 }
@@ -78,7 +83,7 @@ func (p *Probe) RefreshBackups(ctx context.Context, site string) error {
 	if err != nil {
 		return err
 	}
-	if facts.Backup, err = backup.TakeInventory(ctx, p.Config.Backup.Dir, site); err != nil {
+	if facts.Backup, err = backup.TakeInventory(ctx, p.Config.Backup.Dir, site, p.Clock()); err != nil {
 		return err
 	}
 	return write(p.StateDir, site, facts, p.Group)
@@ -103,7 +108,7 @@ func (p *Probe) look(ctx context.Context, site *moodle.Site) *SiteFacts {
 	}
 	note(p.askCLI(ctx, site, facts))
 	note(lookAtPlugins(site, facts))
-	facts.Backup, err = backup.TakeInventory(ctx, p.Config.Backup.Dir, site.Name)
+	facts.Backup, err = backup.TakeInventory(ctx, p.Config.Backup.Dir, site.Name, p.Clock())
 	note(err)
 	return facts
 }

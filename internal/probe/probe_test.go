@@ -129,6 +129,24 @@ func TestLook(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	t.Run("a discovered site that vanishes stays in sight", func(t *testing.T) {
+		settings := look.Config
+		defer func() { look.Config = settings }()
+		var err error
+		if look.Config, err = config.Parse(nil); err != nil {
+			t.Fatal(err)
+		}
+		finder := *look.Finder
+		look.Finder.Root = t.TempDir() // nothing is found there
+		defer func() { look.Finder = &finder }()
+		if _, err := look.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		host, err := ReadHost(look.StateDir)
+		if err != nil || len(host.Sites) != 1 || !strings.Contains(strings.Join(host.Problems, ""), "no longer there") {
+			t.Errorf("%+v %v", host, err)
+		}
+	})
 	t.Run("a site that goes takes its facts along", func(t *testing.T) {
 		empty, err := config.Parse([]byte("sites: [{name: other, dir: /nonexistent}]"))
 		if err != nil {
