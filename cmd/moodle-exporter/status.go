@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -39,14 +40,17 @@ func (e *environment) lookOnce(ctx context.Context) (statuspage.Report, error) {
 	if err != nil {
 		return statuspage.Report{}, err
 	}
-	h := newHost(e, settings)
+	// The report says what fails and why, with what to do; as log lines before it the same would stand twice.
+	quiet := *e
+	quiet.logger = slog.New(slog.DiscardHandler)
+	h := newHost(&quiet, settings)
 	h.once = true
 	defer h.bus.Close()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	go h.look(ctx) // one that hangs on a dead disk or share ends with the process
 	h.awaitLook(ctx)
-	engine := collector.New(e.logger, e.clock, 0)
+	engine := collector.New(h.logger, e.clock, 0)
 	if err := engine.Register(h.reloads); err != nil {
 		return statuspage.Report{}, err
 	}
