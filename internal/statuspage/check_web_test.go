@@ -59,7 +59,7 @@ var webCases = []checkCase{
 		moodle_phpfpm_up{server="8.2",pool="exam"} 1
 		moodle_phpfpm_listen_queue{server="8.2",pool="exam"} 1
 		moodle_phpfpm_processes{server="8.2",pool="exam",state="active"} 1`,
-		[]verdict{{unknown, "", "PHP-FPM 8.2 www", ""}, {ok, "", "PHP-FPM 8.2 api", ""}, {critical, "", "PHP-FPM 8.2 exam", ""}}},
+		[]verdict{{info, "", "PHP-FPM 8.2 www", ""}, {ok, "", "PHP-FPM 8.2 api", ""}, {critical, "", "PHP-FPM 8.2 exam", ""}}},
 	{"Web", "children not known", fpm + `moodle_phpfpm_listen_queue{server="8.2",pool="www"} 0`, []verdict{{unknown, "", "PHP-FPM 8.2 www", ""}}},
 	// What the host was not told yet is a warning with the way out, never critical or unknown for ever.
 	{"Web", "neither pool nor nginx tells its status", `

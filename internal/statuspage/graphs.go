@@ -30,9 +30,9 @@ func graphs() []graph {
 	return []graph{
 		{name: "Login page", show: brief, read: loginTimes},
 		{name: "Users online", show: whole, read: perSeries("users_active", "site", "", "window", "5m")},
-		{name: "PHP-FPM busy children", show: whole, read: busyChildren},
-		{name: "Requests to nginx", show: perSecond, rate: true, read: requests},
-		{name: "Database threads running", show: whole, read: perSeries("database_threads_running", "server", "db_threads_running")},
+		{name: "PHP-FPM busy", show: whole, read: busyChildren},
+		{name: "Requests", show: perSecond, rate: true, read: requests},
+		{name: "Database busy", show: whole, read: perSeries("database_threads_running", "server", "db_threads_running")},
 		{name: "CPU busy", show: percent, rate: true, top: 1, read: busyCPU},
 		{name: "Memory available", show: percent, top: 1, low: true, read: freeMemory},
 	}

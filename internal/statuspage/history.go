@@ -53,7 +53,7 @@ func (h *History) Record(families []*dto.MetricFamily, at time.Time) {
 	at = at.Round(0) // by the clock on the wall alone, as it will be shown
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	steady := len(h.times) > 0 && at.After(h.newest()) && at.Sub(h.newest()) <= historyGap
+	steady := len(h.times) > 0 && at.Sub(h.newest()) <= historyGap
 	h.forget(at)
 	h.times = append(h.times, at)
 	h.hidden = 0

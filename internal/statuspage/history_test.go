@@ -210,7 +210,7 @@ func TestRates(t *testing.T) {
 		switch {
 		case c.want == "" && len(charts) > 0:
 			t.Errorf("%s: %+v", c.name, charts)
-		case c.want != "" && (len(charts) != 1 || charts[0].Last != c.want || charts[0].Highest != c.want):
+		case c.want != "" && (len(charts) != 1 || charts[0].Last != c.want || charts[0].Lowest != c.want):
 			t.Errorf("%s: %+v, want %s alone", c.name, charts, c.want)
 		}
 	}

@@ -24,13 +24,13 @@ func redis(v *view) []Line {
 var redisKeeps = map[string]string{"session": "sessions", "cache": "caches", "both": "sessions and caches"}
 
 func redisServer(v *view, up float64, server, role string) Line {
-	keeps := redisKeeps[role]
-	if keeps == "" {
-		keeps = "other things"
+	keeps := ""
+	if what := redisKeeps[role]; what != "" {
+		keeps = ", keeps " + what
 	}
 	if up == 0 {
 		return Line{
-			Level: Critical, Value: "does not let the exporter in, keeps " + keeps,
+			Level: Critical, Value: "does not let the exporter in" + keeps,
 			Advice: "If the server is down, nobody whose session lies in it can work, and pages without their caches are slow or broken; if only the exporter is refused, the sites work and this is not watched: " +
 				"name its password_file under redis: in the configuration." + v.because("redis"),
 		}
@@ -40,7 +40,7 @@ func redisServer(v *view, up float64, server, role string) Line {
 	if !known {
 		return missing("", "redis_memory_used_bytes")
 	}
-	value := fmt.Sprintf("up, keeps %s, %s", keeps, size(used))
+	value := fmt.Sprintf("up%s, %s", keeps, size(used))
 	if most > 0 {
 		value += " of " + size(most)
 	}

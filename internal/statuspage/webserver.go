@@ -42,11 +42,8 @@ func pool(v *view, up float64, labels ...string) Line {
 	active, known := v.get("phpfpm_processes", append(labels, "state", "active")...)
 	most, bounded := v.get("phpfpm_max_children", labels...)
 	waiting, queued := v.get("phpfpm_listen_queue", labels...)
-	switch {
-	case !known:
+	if !known {
 		return missing("", "phpfpm_processes")
-	case !bounded && !queued:
-		return missing("", "phpfpm_max_children")
 	}
 	full := !bounded || active/most >= saturated
 	value := poolValue(v, active, labels)
@@ -56,6 +53,9 @@ func pool(v *view, up float64, labels ...string) Line {
 		return Line{Level: Critical, Value: value, Advice: "Users wait for a free child. " + fewChildren}
 	case queued && waiting > 0:
 		return Line{Level: Warning, Value: value, Advice: "Requests wait although the pool may have more children: for a moment that is nothing, for longer see PHP-FPM's log."}
+	case !bounded && !queued:
+		// A pool on another host, or in a container: its file is not here to be read, and never will be.
+		return Line{Level: Info, Value: value + "; how many it may have is not known"}
 	case bounded && full:
 		return Line{Level: Warning, Value: value, Advice: "The next users will have to wait. " + fewChildren}
 	}
