@@ -4,70 +4,30 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
 
-// hungMount mounts a directory through bindfs (FUSE) and stops its daemon, so that statfs there blocks.
+// hungMount is a directory on a share that hangs.
 func hungMount(t *testing.T) (mountpoint string) {
 	t.Helper()
-	if _, err := exec.LookPath("bindfs"); err != nil || os.Getuid() != 0 {
-		if os.Getenv("CI") != "" || os.Getuid() == 0 {
-			t.Fatalf("the test of a hung mount needs root and bindfs: sudo apt-get install --no-install-recommends bindfs fuse3 (%v)", err)
-		}
-		t.Skip("not root: no real hung mount is tried")
-	}
 	dir := t.TempDir()
-	mountpoint = filepath.Join(dir, "moodledata")
-	behind := filepath.Join(dir, "behind")
+	mountpoint, behind := filepath.Join(dir, "moodledata"), filepath.Join(dir, "behind")
 	for _, d := range []string{mountpoint, behind} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	daemon := startWithUs(t, "bindfs", "-f", behind, mountpoint)
-	t.Cleanup(func() {
-		_ = daemon.Process.Signal(syscall.SIGCONT)
-		if err := exec.Command("umount", "-l", mountpoint).Run(); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-		_ = daemon.Process.Kill()
-		_ = daemon.Wait()
-	})
-	waitFor(t, "the mount", func() bool {
-		mounts, err := os.ReadFile("/proc/self/mounts")
-		return err == nil && strings.Contains(string(mounts), mountpoint+" ")
-	})
-	if err := daemon.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := stand.MountShare(t, behind, mountpoint).Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	return mountpoint
-}
-
-// startWithUs starts a program that dies with this process, even if a panic or a time-out keeps clean-ups from running:
-// a daemon that stays stopped would hold the threads in its mount, and with them this process, for ever.
-func startWithUs(t *testing.T, name string, arguments ...string) *exec.Cmd {
-	t.Helper()
-	command := exec.Command(name, arguments...)
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, over := make(chan error), make(chan struct{})
-	t.Cleanup(func() { close(over) })
-	go func() {
-		// The signal comes when the thread ends that started the program.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		started <- command.Start()
-		<-over
-	}()
-	if err := <-started; err != nil {
-		t.Fatal(err)
-	}
-	return command
 }
 
 func TestRealHungMount(t *testing.T) {

@@ -30,6 +30,7 @@ type host struct {
 	web         *collector.Web
 	reloads     *reloads
 	changed     chan struct{} // a reload: the collectors are built anew
+	relook      chan struct{} // a reload: the privileged look is taken anew
 	looked      chan struct{} // closed when the first look has been taken, or is not ours to take
 	ready       atomic.Bool   // the collectors are built
 	once        bool          // this process looks once and ends, as status does
@@ -42,7 +43,7 @@ func newHost(e *environment, settings *config.Config) *host {
 	h := &host{
 		environment: e, view: probe.NewView(e.stateDir, e.clock, settings.Sites), bus: service.NewBus(e.bus),
 		files: collector.NewMaintenanceFiles(), reloads: newReloads(), changed: make(chan struct{}, 1),
-		looked: make(chan struct{}),
+		looked: make(chan struct{}), relook: make(chan struct{}, 1),
 	}
 	h.settings.Store(settings)
 	h.connections = moodle.NewConnections(h.login)
@@ -80,6 +81,7 @@ func (h *host) look(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-h.relook:
 		case <-tick.C:
 		}
 	}

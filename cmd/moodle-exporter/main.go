@@ -58,6 +58,9 @@ var commands = []register{
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
+	if version.Version == "" {
+		version.Version = "unreleased" // built by hand, without make
+	}
 	e := &environment{stdout: stdout, stderr: stderr, clock: time.Now, lockDir: "/run/moodle-exporter"}
 	app := kingpin.New("moodle-exporter", "Watches a Moodle host for Prometheus, and backs it up.")
 	app.Flag("config.file", "Configuration; an ordinary host needs none.").Default(config.DefaultPath).IsSetByUser(&e.configSet).StringVar(&e.configFile)

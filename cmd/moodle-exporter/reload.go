@@ -48,9 +48,11 @@ func (h *host) reload() error {
 	h.view.Configure(settings.Sites)
 	h.loaded()
 	h.logger.Info("configuration reloaded")
-	select {
-	case h.changed <- struct{}{}:
-	default:
+	for _, told := range []chan struct{}{h.changed, h.relook} {
+		select {
+		case told <- struct{}{}:
+		default: // told already, and not yet at work on it
+		}
 	}
 	return nil
 }

@@ -1,14 +1,18 @@
 package moodle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/moodle-exporter/moodle-exporter/internal/command"
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
@@ -23,6 +27,7 @@ type Finder struct {
 	StateDir  string   // holds sites.json, the names that were given; "" gives names afresh
 	Group     int      // gid that may read sites.json
 	Logger    *slog.Logger
+	Patience  time.Duration // with the disk of one site; 0: 30 s
 }
 
 // Problem is a place that looks like a site and cannot be used, and why.
@@ -35,6 +40,11 @@ func (p Problem) Error() string { return fmt.Sprintf("Moodle in %s: %v", p.Dir, 
 
 // candidateGlobs are where Moodle is usually unpacked.
 var candidateGlobs = []string{"/var/www/moodle", "/var/www/html/moodle", "/var/www/*", "/var/www/html"}
+
+// readTime bounds the reading of one site's code and config.php.
+const readTime = 30 * time.Second
+
+func (f *Finder) patience() time.Duration { return cmp.Or(f.Patience, readTime) }
 
 // stagingPrefix begins the names of trees that an update or restore keeps beside the live one.
 const stagingPrefix = ".mxp-"
@@ -50,15 +60,14 @@ func (f *Finder) Find(ctx context.Context, configured []config.Site) ([]*Site, [
 	var problems []Problem
 	wanted := configured
 	if len(configured) == 0 {
-		wanted = f.candidates()
+		wanted = f.candidates(ctx)
 	}
-	for _, entry := range wanted {
-		site, err := f.read(ctx, entry, pools)
-		if err != nil {
-			problems = append(problems, Problem{Dir: entry.Dir, Err: err})
+	for i, found := range f.readAll(ctx, wanted, pools) {
+		if found.err != nil {
+			problems = append(problems, Problem{Dir: wanted[i].Dir, Err: found.err})
 			continue
 		}
-		sites = append(sites, site)
+		sites = append(sites, found.site)
 	}
 	sites = f.withoutCopies(sites, len(configured) > 0)
 	if err := f.name(sites); err != nil {
@@ -68,18 +77,55 @@ func (f *Finder) Find(ctx context.Context, configured []config.Site) ([]*Site, [
 	return sites, problems
 }
 
-// candidates are directories with a config.php that loads Moodle, each real directory once.
-func (f *Finder) candidates() []config.Site {
+type readSite struct {
+	site *Site
+	err  error
+}
+
+// readAll reads the sites side by side, so that one that stands on a hung share costs only itself.
+func (f *Finder) readAll(ctx context.Context, wanted []config.Site, pools []phpfpm.Pool) []readSite {
+	found := make([]readSite, len(wanted))
+	var all sync.WaitGroup
+	for i, entry := range wanted {
+		all.Go(func() {
+			found[i].site, found[i].err = Patience(ctx, f.patience(), entry.Dir, func(ctx context.Context) (*Site, error) {
+				return f.read(ctx, entry, pools)
+			})
+		})
+	}
+	all.Wait()
+	return found
+}
+
+// candidates are directories with a config.php that loads Moodle, each real directory once. One that does not
+// answer may be a site: it is tried, and its hanging told.
+func (f *Finder) candidates(ctx context.Context) []config.Site {
 	var found []config.Site
 	seen := map[string]bool{}
 	for _, pattern := range candidateGlobs {
-		dirs, _ := filepath.Glob(filepath.Join(f.Root, pattern)) // the patterns are constants and valid
+		path := filepath.Join(f.Root, pattern)
+		dirs, err := Patience(ctx, f.patience(), path, func(context.Context) ([]string, error) { return filepath.Glob(path) })
+		if err != nil {
+			dirs = []string{path}
+		}
 		for _, dir := range dirs {
-			real, err := filepath.EvalSymlinks(dir)
-			if err != nil || seen[real] || strings.HasPrefix(filepath.Base(dir), stagingPrefix) || !loadsMoodle(dir) {
+			if strings.HasPrefix(filepath.Base(dir), stagingPrefix) || seen[dir] {
 				continue
 			}
-			seen[real] = true
+			real, err := Patience(ctx, f.patience(), dir, func(context.Context) (string, error) {
+				real, err := filepath.EvalSymlinks(dir)
+				if err == nil && !loadsMoodle(dir) {
+					err = ErrNotMoodle
+				}
+				return real, err
+			})
+			if errors.Is(err, context.DeadlineExceeded) {
+				real, err = dir, nil
+			}
+			if err != nil || seen[real] {
+				continue
+			}
+			seen[dir], seen[real] = true, true
 			found = append(found, config.Site{Dir: dir})
 		}
 	}
@@ -130,8 +176,10 @@ func (f *Finder) read(ctx context.Context, entry config.Site, pools []phpfpm.Poo
 		return site, literalErr
 	}
 	site.Config, err = runConfig(ctx, site.PHP, filepath.Join(dir, "config.php"), user, site.Environment)
-	if err != nil && literalErr == nil {
-		f.Logger.Warn("config.php was read without PHP, which failed", "dir", dir, "err", err)
+	// Only where PHP does not start at all are the literals as good as its answer. A file that PHP finds broken
+	// is broken, whatever can still be read in it.
+	if literalErr == nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
+		f.Logger.Warn("config.php was read without PHP, which does not start", "dir", dir, "err", err)
 		site.Config, err = literal, nil
 	}
 	return site, err

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
@@ -30,6 +32,8 @@ type Probe struct {
 	Logger   *slog.Logger
 	// Services finds the units that matter to Moodle; nil where there is no systemd.
 	Services func(context.Context) ([]string, error)
+	// Patience with the disk of one site; 0: 90 s.
+	Patience time.Duration
 	// CertificateFiles are patterns used where the configuration names none.
 	CertificateFiles []string
 	// NginxFile is the configuration of nginx, which need not be there.
@@ -44,33 +48,51 @@ var DefaultCertificateFiles = []string{"/etc/letsencrypt/live/*/fullchain.pem"}
 func (p *Probe) Run(ctx context.Context) ([]*moodle.Site, error) {
 	sites, problems := p.Finder.Find(ctx, p.Config.Sites)
 	host := &HostFacts{Format: factsFormat, Taken: p.Clock().UTC(), Sites: []string{}}
-	for _, problem := range problems {
-		host.Problems = append(host.Problems, problem.Error())
-		p.Logger.Warn("a site cannot be used", "dir", problem.Dir, "err", problem.Err)
-	}
 	var failures []error
-	for _, site := range sites {
-		facts := p.look(ctx, site)
-		if ctx.Err() != nil {
-			return sites, fmt.Errorf("take the privileged look: %w", ctx.Err())
-		}
-		if err := write(p.StateDir, site.Name, facts, p.Group); err != nil {
-			failures = append(failures, err)
+	for i, looked := range p.lookAtAll(ctx, sites) {
+		site := sites[i]
+		if looked.err != nil {
+			problems = append(problems, moodle.Problem{Dir: site.Link, Err: looked.err})
 			continue
 		}
 		host.Sites = append(host.Sites, site.Name)
+		failures = append(failures, write(p.StateDir, site.Name, looked.facts, p.Group))
 	}
 	p.lookAtHost(ctx, host)
 	if err := ctx.Err(); err != nil {
 		return sites, fmt.Errorf("take the privileged look: %w", err)
 	}
-	unreadable, lost := p.unread(problems, sites)
+	for _, problem := range problems {
+		host.Problems = append(host.Problems, problem.Error())
+		p.Logger.Warn("a site cannot be used", "dir", problem.Dir, "err", problem.Err)
+	}
+	unreadable, lost := p.unread(problems, sites, host.Sites)
 	host.Sites = slices.Concat(host.Sites, unreadable, lost)
 	for _, name := range lost {
 		host.Problems = append(host.Problems, lostText(p.StateDir, name))
 	}
 	failures = append(failures, write(p.StateDir, config.HostName, host, p.Group), p.forget(host.Sites))
 	return sites, errors.Join(failures...)
+}
+
+type looked struct {
+	facts *SiteFacts
+	err   error
+}
+
+// lookAtAll looks at the sites side by side, so that one that stands on a hung share costs only itself.
+func (p *Probe) lookAtAll(ctx context.Context, sites []*moodle.Site) []looked {
+	found := make([]looked, len(sites))
+	var all sync.WaitGroup
+	for i, site := range sites {
+		all.Go(func() {
+			found[i].facts, found[i].err = moodle.Patience(ctx, cmp.Or(p.Patience, lookTime), "site "+site.Name, func(ctx context.Context) (*SiteFacts, error) {
+				return p.look(ctx, site), nil
+			})
+		})
+	}
+	all.Wait()
+	return found
 }
 
 // RefreshBackups writes what a backup run has just changed into the facts of its site, so that nobody waits
@@ -126,6 +148,9 @@ func maintenanceFile(dataroot string) (bool, error) {
 	}
 	return err == nil, err
 }
+
+// lookTime bounds the look at one site: one that stands on a hung share must not make the others' facts stale.
+const lookTime = 90 * time.Second
 
 const (
 	cliCadence = 15 * time.Minute

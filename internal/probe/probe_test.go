@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -163,6 +164,65 @@ func TestLook(t *testing.T) {
 			t.Errorf("%+v %v", host, err)
 		}
 	})
+}
+
+// One site on a share that hangs costs only itself: its old facts stay, and those of the others are fresh.
+func TestHungShare(t *testing.T) {
+	stand.Need(t, stand.MariaDB, stand.PHP)
+	ctx := context.Background()
+	dir := stand.TempDir(t)
+	db, err := stand.StartMariaDB(ctx, dir, stand.MariaDBOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	web := filepath.Join(dir, "var/www")
+	if err := os.MkdirAll(web, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var dataroot string
+	for _, name := range []string{"good", "moodle"} {
+		site, err := stand.NewSite(ctx, dir, db, stand.SiteOptions{Name: name, CodeDir: filepath.Join(web, name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dataroot = site.Dataroot
+	}
+	settings, err := config.Parse([]byte("backup: {dir: " + filepath.Join(dir, "backups") + "}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, logger := filepath.Join(dir, "state"), slog.New(slog.DiscardHandler)
+	look := &Probe{
+		Config: settings, StateDir: state, Group: -1, Clock: time.Now, Logger: logger,
+		Finder: &moodle.Finder{Root: dir, StateDir: state, Group: -1, Logger: logger},
+	}
+	if _, err := look.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, hung := range []string{dataroot, filepath.Join(web, "moodle")} {
+		before := time.Now()
+		daemon := stand.MountShare(t, hung, hung)
+		if err := daemon.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		look.Patience, look.Finder.Patience = 3*time.Second, 3*time.Second
+		if _, err := look.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		_ = daemon.Signal(syscall.SIGCONT)
+		host, err := ReadHost(state)
+		if err != nil || len(host.Sites) != 2 || len(host.Problems) == 0 {
+			t.Errorf("%s hangs: %+v %v", hung, host, err)
+		}
+		good, err := ReadSite(state, "good")
+		if err != nil || good.Taken.Before(before) {
+			t.Errorf("%s hangs: the other site's facts are of %v, %v", hung, good.Taken, err)
+		}
+		if stale, err := ReadSite(state, "moodle"); err != nil || stale.Taken.After(before) {
+			t.Errorf("%s hangs: the site's own facts are %+v, %v", hung, stale, err)
+		}
+	}
 }
 
 func TestView(t *testing.T) {

@@ -13,14 +13,14 @@ import (
 // or a disk is not mounted. Their old facts stay: a site that breaks must not drop out of sight, and take the
 // alerts about it along. A site that was taken out of the configuration, or whose database another tree
 // serves now, is rightly gone.
-func (p *Probe) unread(problems []moodle.Problem, found []*moodle.Site) (unreadable, lost []string) {
+func (p *Probe) unread(problems []moodle.Problem, found []*moodle.Site, taken []string) (unreadable, lost []string) {
 	paths, err := filepath.Glob(factsPath(p.StateDir, "*"))
 	if err != nil {
 		return nil, nil
 	}
 	for _, path := range paths {
 		name := strings.TrimSuffix(filepath.Base(path), ".json")
-		if name == config.HostName || slices.ContainsFunc(found, func(site *moodle.Site) bool { return site.Name == name }) {
+		if name == config.HostName || slices.Contains(taken, name) {
 			continue
 		}
 		facts, err := ReadSite(p.StateDir, name)

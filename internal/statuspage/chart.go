@@ -17,6 +17,7 @@ type Trend struct {
 // Chart is one line, ready to be drawn, and the same in words.
 type Chart struct {
 	Name, Of        string
+	Since           time.Time // of the first sample
 	From, To        time.Time // of the whole width
 	Last            string    // empty if the last sample has no value
 	Lowest, Highest string
@@ -47,8 +48,9 @@ func draw(g graph, of string, times []time.Time, s *series, now time.Time) Chart
 			lowest, highest = min(lowest, value), max(highest, value)
 		}
 	}
+	since := times[0].In(now.Location())
 	c := Chart{
-		Name: g.name, Of: clean(of), From: times[0].In(now.Location()), To: now,
+		Name: g.name, Of: clean(of), Since: since, From: since, To: now,
 		Lowest: g.show(lowest), Highest: g.show(highest),
 	}
 	if c.To.Before(times[len(times)-1]) { // the clock was set back since
@@ -145,7 +147,7 @@ func (c Chart) Title() string {
 
 // Words say what the drawing shows, for those who do not see it.
 func (c Chart) Words() string {
-	text := fmt.Sprintf("From %s to %s: lowest %s, highest %s", c.From.Format("15:04"), c.To.Format("15:04"), c.Lowest, c.Highest)
+	text := fmt.Sprintf("From %s to %s: lowest %s, highest %s", c.Since.Format("15:04"), c.To.Format("15:04"), c.Lowest, c.Highest)
 	if c.Last != "" {
 		text += ", last " + c.Last
 	} else {

@@ -276,7 +276,7 @@ func TestDrawingsAreNamedAndEscaped(t *testing.T) {
 	if names["script"]+names["img"] > 0 || names["style"] != 1 || names["svg"] != 1 || names["desc"] != 1 {
 		t.Errorf("%v", names)
 	}
-	if !strings.Contains(page, "From 09:15 to 09:30: lowest 3, highest 3, last 3.") {
+	if !strings.Contains(page, "From 09:30 to 09:30: lowest 3, highest 3, last 3.") {
 		t.Error("the drawing is not told in words")
 	}
 }

@@ -6,41 +6,20 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
 
-// share mounts a directory onto itself through bindfs (FUSE), as a network share would be. Stopping its daemon makes
-// everything that touches it hang.
+// share makes a directory one on a network share; stopping its daemon makes everything that touches it hang.
 func share(t *testing.T, dir string) (daemon *os.Process) {
 	t.Helper()
-	needRoot(t)
-	if _, err := exec.LookPath("bindfs"); err != nil {
-		t.Fatal("the test of a hung mount needs bindfs: sudo apt-get install --no-install-recommends bindfs fuse3")
-	}
-	command := exec.Command("bindfs", "-f", "-o", "nonempty", dir, dir)
-	must(t, command.Start())
-	t.Cleanup(func() {
-		_ = command.Process.Signal(syscall.SIGCONT)
-		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
-			t.Errorf("unmount: %v: %s", err, out)
-		}
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	})
-	eventually(t, func() error {
-		mounts, err := os.ReadFile("/proc/self/mounts")
-		if err == nil && !strings.Contains(string(mounts), " "+dir+" ") {
-			err = errors.New("not mounted")
-		}
-		return err
-	})
-	return command.Process
+	return stand.MountShare(t, dir, dir)
 }
 
 // silent listens on a unix socket, accepts and never says a word.

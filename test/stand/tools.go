@@ -28,9 +28,10 @@ var (
 	Prometheus   = Tool{"Prometheus", []string{"prometheus"}, []string{"prometheus", "promtool"}}
 	Alertmanager = Tool{"Alertmanager", []string{"prometheus-alertmanager"}, []string{"prometheus-alertmanager", "amtool"}}
 	Zstd         = Tool{"zstd", []string{"zstd"}, []string{"zstd"}}
+	Bindfs       = Tool{"bindfs", []string{"bindfs", "fuse3"}, []string{"bindfs"}} // for MountShare alone
 )
 
-// Tools lists every program the stand knows.
+// Tools lists every program that a site and what watches it are made of.
 func Tools() []Tool {
 	return []Tool{MariaDB, PHP, PHPFPM, Nginx, Redis, Prometheus, Alertmanager, Zstd}
 }
