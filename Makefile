@@ -35,7 +35,7 @@ lint:
 
 bench: build
 	scripts/install-tools bench
-	MOODLE_EXPORTER_BINARY=$(CURDIR)/$(BINARY) $(GO) run ./test/bench
+	MOODLE_EXPORTER_BINARY=$(CURDIR)/$(BINARY) $(GO) run ./test/bench $(ARGS)
 
 proof: build
 	scripts/install-tools test

@@ -62,7 +62,7 @@ func Load(path string, required bool) (*Config, error) {
 func Parse(content []byte) (*Config, error) {
 	var written file
 	if len(bytes.TrimSpace(content)) > 0 {
-		if err := yaml.NewDecoder(bytes.NewReader(content), yaml.Strict()).Decode(&written); err != nil && !isEmpty(err) {
+		if err := decode(content, &written); err != nil && !isEmpty(err) {
 			return nil, explain(err)
 		}
 	}
@@ -71,6 +71,17 @@ func Parse(content []byte) (*Config, error) {
 		return nil, err
 	}
 	return &Config{written}, nil
+}
+
+// decode reads the text. The library panics on some texts that are no YAML, such as a tag before a mapping, and a typing
+// error must not end an exporter that reads its configuration again.
+func decode(content []byte, into *file) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("this is not YAML that can be understood (%v)", p)
+		}
+	}()
+	return yaml.NewDecoder(bytes.NewReader(content), yaml.Strict()).Decode(into) //nolint:wrapcheck // explained by the caller
 }
 
 // YAML is the effective configuration. It names password files, and holds no password.

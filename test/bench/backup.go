@@ -42,7 +42,7 @@ func (h *host) benchBackup(ctx context.Context) error {
 		}
 	}
 	fmt.Printf("%-44s %10s %10s %10s\n", "backup, median of rounds in turn", "wall s", "cpu s", "rss MB")
-	show := func(name string, figures []usage) time.Duration {
+	line := func(name string, figures []usage) time.Duration {
 		var wall, cpu []float64
 		var rss []int64
 		for _, f := range figures {
@@ -51,10 +51,14 @@ func (h *host) benchBackup(ctx context.Context) error {
 		fmt.Printf("%-44s %10.2f %10.2f %10d\n", name, median(wall), median(cpu), median(rss)>>20)
 		return time.Duration(median(wall) * float64(time.Second))
 	}
-	was := show("mariadb-dump | gzip + tar -czf (code, data)", old)
-	now := show("moodle-exporter backup, first", first)
-	again := show("moodle-exporter backup, repeat with 1 % new", repeat)
-	fmt.Printf("ratio to the old pipelines: first %.1f times faster, repeat %.1f times faster\n\n", float64(was)/float64(now), float64(was)/float64(again))
+	was := line("mariadb-dump | gzip + tar -czf (code, data)", old)
+	now := line("moodle-exporter backup, first", first)
+	again := line("moodle-exporter backup, repeat with 1 % new", repeat)
+	fmt.Println()
+	show("budgets of a backup",
+		budget{what: "first one, times as fast as the old pipelines", measured: float64(was) / float64(now), limit: 5, atLeast: true},
+		budget{what: "repeat, times as fast as the old pipelines", measured: float64(was) / float64(again), limit: 30, atLeast: true},
+		budget{what: "largest process, MB", measured: float64(max(largest(first), largest(repeat))) / 1e6, limit: 120})
 	return nil
 }
 
@@ -84,4 +88,12 @@ func (h *host) repeatBackup(ctx context.Context) (usage, error) {
 		return usage{}, err
 	}
 	return measure(h.exporter(ctx, "backup"))
+}
+
+// largest is the most memory that any of the programs took.
+func largest(figures []usage) (rss int64) {
+	for _, f := range figures {
+		rss = max(rss, f.rss)
+	}
+	return rss
 }

@@ -1,7 +1,7 @@
 // Bench prints how moodle-exporter compares with what it replaces, as ratios measured in one run on one
 // machine: single figures of a busy machine mean little, pairs taken in turn mean something.
 //
-//	go run ./test/bench [-files 4000] [-bytes 400000000] [-rounds 3]
+//	go run ./test/bench [-files 4000] [-bytes 400000000] [-rounds 3] [-large]
 package main
 
 import (
@@ -27,6 +27,7 @@ type options struct {
 	bytes   int64 // of them together
 	rounds  int   // of each backup measurement
 	scrapes int
+	large   bool // also a site with a million files and three million rows in its log
 }
 
 func main() {
@@ -35,6 +36,7 @@ func main() {
 	flag.Int64Var(&o.bytes, "bytes", 400_000_000, "bytes of content")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each backup")
 	flag.IntVar(&o.scrapes, "scrapes", 100, "scrapes of each exporter")
+	flag.BoolVar(&o.large, "large", false, "also scrape a site with 1,000,000 files and 3,000,000 log rows")
 	flag.Parse()
 	if o.binary == "" {
 		o.binary = "bin/moodle-exporter"
@@ -48,7 +50,7 @@ func main() {
 }
 
 func run(ctx context.Context, o options) (err error) {
-	if missing := stand.Missing(stand.MariaDB, stand.PHP); len(missing) > 0 {
+	if missing := stand.Missing(stand.MariaDB, stand.PHP, stand.PHPFPM, stand.Nginx, stand.Redis); len(missing) > 0 {
 		return fmt.Errorf("programs are missing: %s", stand.AptLine(missing...))
 	}
 	if o.binary, err = filepath.Abs(o.binary); err != nil {
@@ -63,16 +65,22 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.database.Close()) }()
+	defer func() { err = errors.Join(err, h.close()) }()
 	fmt.Printf("%s, %d processors, %s, %s\n\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.Version(), h.describe())
 	if err := h.benchBackup(ctx); err != nil {
 		return err
 	}
-	return h.benchScrape(ctx)
+	if err := h.benchScrape(ctx); err != nil || !o.large {
+		return err
+	}
+	return h.benchLarge(ctx)
 }
 
 // median of some figures.
-func median[T ~int64 | ~float64](figures []T) T {
+func median[T ~int64 | ~float64](figures []T) T { return quantile(figures, 0.5) }
+
+// quantile is the figure that the given part of all is not above.
+func quantile[T ~int64 | ~float64](figures []T, part float64) T {
 	sorted := slices.Sorted(slices.Values(figures))
-	return sorted[len(sorted)/2]
+	return sorted[min(int(part*float64(len(sorted))), len(sorted)-1)]
 }

@@ -1,172 +1,193 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
-	"io"
-	"net/http"
+	"math"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
-
-	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
 
-// watched is one exporter that runs for the measurement.
-type watched struct {
-	name    string
-	url     string
-	process *exec.Cmd
-
-	times          []float64 // seconds
-	bytes, samples int
-	cpuBefore      float64
-}
-
-// benchScrape asks ours and the two usual exporters in turn.
+// benchScrape measures our exporter, and the two usual ones beside it.
 func (h *host) benchScrape(ctx context.Context) error {
-	exporters, err := h.startExporters(ctx)
-	for _, e := range exporters {
-		defer func() {
-			_ = e.process.Process.Kill()
-			_ = e.process.Wait()
-		}()
-	}
+	all, err := h.startExporters(ctx)
+	defer all.stop()
 	if err != nil {
 		return err
 	}
-	const warmup = 5
-	for i := range h.scrapes + warmup {
-		for _, e := range exporters {
-			if i == warmup {
-				e.times, e.cpuBefore = nil, cpuOf(e.process.Process.Pid)
-			}
-			if err := e.scrape(ctx); err != nil {
-				return err
-			}
+	ours := all[0]
+	for _, source := range []string{"activity", "files"} { // what is read now and then has been read
+		if err := ours.await(ctx, `moodle_refresh_last_success_timestamp_seconds{site="bench",source="`+source+`"}`); err != nil {
+			return err
 		}
 	}
-	fmt.Printf("%-44s %10s %10s %10s %10s %12s\n", fmt.Sprintf("scrape, median of %d in turn", h.scrapes), "ms", "bytes", "samples", "rss MB", "cpu ms each")
-	for _, e := range exporters {
-		fmt.Printf("%-44s %10.2f %10d %10d %10d %12.2f\n", e.name, median(e.times)*1000, e.bytes, e.samples,
-			rssOf(e.process.Process.Pid)>>20, (cpuOf(e.process.Process.Pid)-e.cpuBefore)*1000/float64(h.scrapes))
+	duration, err := h.inTurn(ctx, all)
+	if err != nil {
+		return err
 	}
-	if len(exporters) == 3 {
-		theirs := median(exporters[1].times) + median(exporters[2].times)
-		fmt.Printf("ratio of one scrape to node_exporter + mysqld_exporter: %.2f of their time, %.2f of their samples\n",
-			median(exporters[0].times)/theirs, float64(exporters[0].samples)/float64(exporters[1].samples+exporters[2].samples))
+	cost, err := h.costOf(ctx, ours)
+	if err != nil {
+		return err
 	}
+	growth, err := h.growth(ctx, ours)
+	if err != nil {
+		return err
+	}
+	now, err := ours.look()
+	if err != nil {
+		return err
+	}
+	show("budgets of a scrape", append([]budget{
+		{what: "median, ms", measured: duration * 1000, limit: 20},
+		{what: "samples of one site (and 13 more per unit under systemd)", measured: float64(ours.samples()), limit: 450},
+		{what: "resident memory, MB", measured: float64(now.rss) / 1e6, limit: 40},
+	}, append(cost, growth...)...)...)
 	return nil
 }
 
-func (h *host) startExporters(ctx context.Context) ([]*watched, error) {
-	ports := make([]int, 3)
-	for i := range ports {
-		var err error
-		if ports[i], err = stand.FreePort(); err != nil {
+// inTurn scrapes all exporters in turn, prints what each took, and returns the median of ours in seconds.
+func (h *host) inTurn(ctx context.Context, all exporters) (ours float64, err error) {
+	const warmup = 5
+	times, before := make([][]float64, len(all)), make([]process, len(all))
+	for i := range h.scrapes + warmup {
+		for n, e := range all {
+			if i == warmup {
+				times[n] = nil
+				if before[n], err = e.look(); err != nil {
+					return 0, err
+				}
+			}
+			took, err := e.scrape(ctx)
+			if err != nil {
+				return 0, err
+			}
+			times[n] = append(times[n], took)
+		}
+	}
+	fmt.Printf("%-44s %8s %8s %8s %8s %8s %12s\n", fmt.Sprintf("scrape, median of %d in turn", h.scrapes), "ms", "worst", "bytes", "samples", "rss MB", "cpu ms each")
+	theirs, theirSamples := 0.0, 0
+	for n, e := range all {
+		now, err := e.look()
+		if err != nil {
+			return 0, err
+		}
+		fmt.Printf("%-44s %8.2f %8.2f %8d %8d %8.1f %12.2f\n", e.name, median(times[n])*1000, quantile(times[n], 1)*1000, len(e.page), e.samples(),
+			float64(now.rss)/1e6, (now.cpu-before[n].cpu)*1000/float64(h.scrapes))
+		if n > 0 {
+			theirs, theirSamples = theirs+median(times[n]), theirSamples+e.samples()
+		}
+	}
+	if len(all) == 3 {
+		fmt.Printf("ours to node_exporter + mysqld_exporter: %.2f of their time, %.2f of their samples\n",
+			median(times[0])/theirs, float64(all[0].samples())/float64(theirSamples))
+	}
+	fmt.Println()
+	return median(times[0]), nil
+}
+
+// costOf is what scrapes of our exporter alone cost the others: its database server and the kernel.
+func (h *host) costOf(ctx context.Context, ours *watched) ([]budget, error) {
+	server, err := sql.Open("mysql", h.database.RootDSN(""))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = server.Close() }()
+	server.SetMaxOpenConns(1)
+	before, err := readServer(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	for range h.scrapes {
+		if _, err := ours.scrape(ctx); err != nil {
 			return nil, err
 		}
 	}
-	listen := func(i int) string { return "--web.listen-address=127.0.0.1:" + strconv.Itoa(ports[i]) }
-	options := filepath.Join(h.dir, "mysqld_exporter.cnf")
-	if err := os.WriteFile(options, []byte("[client]\nuser="+h.database.RootUser()+"\nsocket="+h.database.Socket+"\n"), 0o600); err != nil {
+	after, err := readServer(ctx, server)
+	if err != nil {
 		return nil, err
 	}
-	commands := []*exec.Cmd{
-		h.exporter(ctx, "serve", listen(0)),
-		exec.CommandContext(ctx, "prometheus-node-exporter", listen(1)),
-		exec.CommandContext(ctx, "prometheus-mysqld-exporter", listen(2), "--config.my-cnf="+options),
+	started, err := startedProcesses(ours)
+	if err != nil {
+		return nil, err
 	}
-	commands[2].Env = append(os.Environ(), "DATA_SOURCE_NAME="+h.database.RootUser()+"@unix("+h.database.Socket+")/")
-	var started []*watched
-	for i, command := range commands {
-		if _, err := exec.LookPath(command.Path); err != nil {
-			fmt.Printf("(%s is not installed and is left out)\n", command.Path)
-			continue
-		}
-		if err := command.Start(); err != nil {
-			return started, err
-		}
-		e := &watched{name: filepath.Base(command.Path), url: fmt.Sprintf("http://127.0.0.1:%d/metrics", ports[i]), process: command}
-		started = append(started, e)
-		if err := e.wait(ctx); err != nil {
-			return started, err
-		}
-	}
-	return started, nil
+	each := func(delta int64) float64 { return float64(delta) / float64(h.scrapes) }
+	fmt.Printf("SQL statements per scrape, by the server's own count: %.1f\n\n", each(after.questions-before.questions-1)) // less our look
+	return []budget{
+		{what: "new database connections per scrape", measured: each(after.connections - before.connections), limit: 1},
+		{what: "processes started since serve began (1: some)", measured: started, limit: 0},
+	}, nil
 }
 
-// wait until the exporter answers; ours also until its first look has found the site.
-func (w *watched) wait(ctx context.Context) error {
+// startedProcesses is 0 if the exporter has never started a process: the kernel knows of no living child of it, and has
+// never added an ended one's page faults to its account. (One that was not waited for would still be there as a zombie.)
+func startedProcesses(ours *watched) (float64, error) {
+	self, err := readProcess(os.Getpid())
+	if err != nil {
+		return 0, err
+	}
+	if self.childFaults == 0 {
+		return 0, errors.New("this kernel does not keep account of ended children")
+	}
+	now, err := ours.look()
+	if err != nil || now.children+now.childFaults == 0 {
+		return 0, err
+	}
+	return 1, nil
+}
+
+// growth is what 1,000 scrapes leave behind, from the fiftieth on.
+func (h *host) growth(ctx context.Context, ours *watched) ([]budget, error) {
+	var before, after process
+	var routinesBefore, routinesAfter float64
+	for i := range 1000 {
+		if _, err := ours.scrape(ctx); err != nil {
+			return nil, err
+		}
+		var err error
+		switch i {
+		case 49:
+			before, err = ours.look()
+			routinesBefore = ours.value("go_goroutines")
+		case 999:
+			after, err = ours.look()
+			routinesAfter = ours.value("go_goroutines")
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	// The slack is the runtime's own: a goroutine that is just ending, a garbage collection that is due.
+	return []budget{
+		{what: fmt.Sprintf("goroutines after 1,000 scrapes (after 50: %g)", routinesBefore), measured: routinesAfter, limit: routinesBefore + 4},
+		{what: fmt.Sprintf("open files after 1,000 scrapes (after 50: %d)", before.descriptors), measured: float64(after.descriptors), limit: float64(before.descriptors + 2)},
+		{what: fmt.Sprintf("resident MB after 1,000 scrapes (after 50: %.1f)", float64(before.rss)/1e6), measured: float64(after.rss) / 1e6, limit: math.Ceil(float64(before.rss)/1e6 + 4)},
+	}, nil
+}
+
+// serverCount is how much a database server has been asked.
+type serverCount struct{ questions, connections int64 }
+
+func readServer(ctx context.Context, server *sql.DB) (count serverCount, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	for {
-		page, err := get(ctx, w.url)
-		if err == nil && (!strings.HasPrefix(w.name, "moodle") || bytes.Contains(page, []byte("moodle_database_up{"))) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s does not answer: %w", w.name, ctx.Err())
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-func (w *watched) scrape(ctx context.Context) error {
-	start := time.Now()
-	page, err := get(ctx, w.url)
+	rows, err := server.QueryContext(ctx, "SHOW GLOBAL STATUS WHERE Variable_name IN ('Questions', 'Connections')")
 	if err != nil {
-		return err
+		return count, err
 	}
-	w.times = append(w.times, time.Since(start).Seconds())
-	w.bytes, w.samples = len(page), 0
-	for line := range bytes.Lines(page) {
-		if len(line) > 1 && line[0] != '#' {
-			w.samples++
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var name string
+		var value int64
+		if err := rows.Scan(&name, &value); err != nil {
+			return count, err
+		}
+		if name == "Questions" {
+			count.questions = value
+		} else {
+			count.connections = value
 		}
 	}
-	return nil
-}
-
-func get(ctx context.Context, url string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", url, response.Status)
-	}
-	return io.ReadAll(response.Body)
-}
-
-// cpuOf is the processor time that a process has used, in seconds (/proc/PID/stat, fields 14 and 15).
-func cpuOf(pid int) float64 {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	fields := bytes.Fields(content[bytes.LastIndexByte(content, ')')+1:])
-	user, _ := strconv.ParseFloat(string(fields[11]), 64)
-	system, _ := strconv.ParseFloat(string(fields[12]), 64)
-	const ticks = 100 // USER_HZ, fixed on Linux
-	return (user + system) / ticks
-}
-
-func rssOf(pid int) int64 {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(string(bytes.Fields(content)[1]), 10, 64)
-	return pages * int64(os.Getpagesize())
+	return count, rows.Err()
 }
