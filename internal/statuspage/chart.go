@@ -107,7 +107,7 @@ func (s scale) paths(times []time.Time, values []float64) (line, area string, ga
 	end := func(at int) {
 		x := s.x(times[at])
 		if x == begun {
-			fmt.Fprintf(&lines, "h1")
+			lines.WriteString("h-6")
 		}
 		fmt.Fprintf(&areas, "L%d %dH%dZ", x, ChartHeight, begun)
 		begun = -1
