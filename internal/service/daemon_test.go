@@ -144,7 +144,7 @@ func (v values) Get(message godbus.Message, _, property string) (godbus.Variant,
 	return godbus.Variant{}, godbus.NewError("org.freedesktop.DBus.Error.UnknownObject", []any{"Unknown object " + string(at)})
 }
 
-func serve(t *testing.T, d *daemon, m *manager, p values) {
+func serve(t *testing.T, d *daemon, m *manager, properties any) {
 	t.Helper()
 	conn, err := godbus.Connect("unix:path=" + d.socket)
 	if err != nil {
@@ -154,7 +154,7 @@ func serve(t *testing.T, d *daemon, m *manager, p values) {
 	if err := conn.Export(m, "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.ExportSubtree(p, "/org/freedesktop/systemd1/unit", "org.freedesktop.DBus.Properties"); err != nil {
+	if err := conn.ExportSubtree(properties, "/org/freedesktop/systemd1/unit", "org.freedesktop.DBus.Properties"); err != nil {
 		t.Fatal(err)
 	}
 	if reply, err := conn.RequestName("org.freedesktop.systemd1", godbus.NameFlagDoNotQueue); err != nil || reply != godbus.RequestNameReplyPrimaryOwner {

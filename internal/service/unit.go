@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -70,14 +69,18 @@ func (b *Bus) Units(ctx context.Context, names []string) ([]Unit, error) {
 	return units, incomplete
 }
 
-// read asks for all states in one call, and then for the counters of each unit that is there.
+// read asks for all states in one call, and then for the counters of each unit that is there. Thousands of units are
+// counted for half of the time there is, and for the rest of them only the states are told: those must not be lost with
+// their counters.
 func read(ctx context.Context, systemd *dbus.Conn, names []string) (units []Unit, partly, err error) {
+	at := make(map[string]int, len(names))
 	var known []string
 	for _, name := range names {
 		name = Name(name)
-		if slices.ContainsFunc(units, func(u Unit) bool { return u.Name == name }) {
+		if _, taken := at[name]; taken {
 			continue
 		}
+		at[name] = len(units)
 		units = append(units, Unit{Name: name, State: NotFound})
 		if len(name) < 256 && askable.MatchString(name) {
 			known = append(known, name)
@@ -94,21 +97,40 @@ func read(ctx context.Context, systemd *dbus.Conn, names []string) (units []Unit
 		return nil, nil, fmt.Errorf("list units: systemd answered for %d of %d names", len(list), len(known))
 	}
 	// systemd answers in the order of the question, with its own name for a unit that was asked for by an alias.
+	var there []counting
 	for i, status := range list {
-		u := &units[slices.IndexFunc(units, func(u Unit) bool { return u.Name == known[i] })]
 		if status.LoadState == NotFound && status.ActiveState == "inactive" {
 			continue
 		}
+		u := &units[at[known[i]]]
 		u.State = state(status.ActiveState)
-		err := u.count(ctx, systemd, status.Name)
+		there = append(there, counting{u, status.Name})
+	}
+	return units, countAll(ctx, systemd, there), nil
+}
+
+// counting is a unit whose counters are to be read, under the name that systemd has for it.
+type counting struct {
+	unit *Unit
+	id   string
+}
+
+func countAll(ctx context.Context, systemd *dbus.Conn, there []counting) (partly error) {
+	if deadline, limited := ctx.Deadline(); limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	for i, c := range there {
+		err := c.unit.count(ctx, systemd, c.id)
 		if ctx.Err() != nil {
-			return nil, nil, fmt.Errorf("read unit %s: %w", u.Name, ctx.Err())
+			return errors.Join(partly, fmt.Errorf("read units: the counters of %d of %d were not answered in time", len(there)-i, len(there)))
 		}
 		if err != nil {
-			partly = errors.Join(partly, fmt.Errorf("read unit %s: %w", u.Name, err))
+			partly = errors.Join(partly, fmt.Errorf("read unit %s: %w", c.unit.Name, err))
 		}
 	}
-	return units, partly, nil
+	return partly
 }
 
 // state maps states that are newer than States: refreshing, of systemd 257, is at work on its mounts while active.

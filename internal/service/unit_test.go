@@ -1,6 +1,8 @@
 package service
 
 import (
+	"context"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
+	godbus "github.com/godbus/dbus/v5"
 )
 
 func TestUnits(t *testing.T) {
@@ -73,6 +76,59 @@ func TestUnits(t *testing.T) {
 	}
 	if timer.Restarts != nil || timer.Memory != nil {
 		t.Errorf("timer: %+v", timer)
+	}
+}
+
+// alike are the properties of any number of units, all with the same.
+type alike map[string]any
+
+func (a alike) Get(_, property string) (godbus.Variant, *godbus.Error) {
+	return godbus.MakeVariant(a[property]), nil
+}
+
+// TestThousandsOfUnits: there are more than can be counted in the time there is. All have their states in time.
+func TestThousandsOfUnits(t *testing.T) {
+	d := startDaemon(t)
+	m := &manager{units: map[string]dbus.UnitStatus{}}
+	names := make([]string, 5000)
+	for i := range names {
+		names[i] = fmt.Sprintf("worker@%04d.service", i)
+		m.units[names[i]] = status(names[i], "loaded", "active")
+	}
+	serve(t, d, m, alike{
+		"ActiveEnterTimestamp": uint64(1795359535123456), "NRestarts": uint32(3), "MainPID": uint32(42),
+		"MemoryCurrent": uint64(1 << 20), "TasksCurrent": uint64(5), "CPUUsageNSec": uint64(2500000000),
+	})
+	bus := NewBus(d.socket)
+	t.Cleanup(bus.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	units, err := bus.Units(ctx, names)
+	if ctx.Err() != nil {
+		t.Fatal("the answer came too late")
+	}
+	if err == nil || !strings.Contains(err.Error(), "of 5000 were not answered in time") {
+		t.Errorf("the error is %v", err)
+	}
+	if len(units) != len(names) {
+		t.Fatalf("%d units (%v)", len(units), err)
+	}
+	counted := 0
+	for i, u := range units {
+		if u.Name != names[i] || u.State != "active" {
+			t.Fatalf("unit %d: %+v", i, u)
+		}
+		if u.CPU != nil {
+			counted++
+		}
+	}
+	if counted == 0 || counted == len(units) {
+		t.Errorf("%d units have counters", counted)
+	}
+	t.Logf("%d units were counted", counted)
+	kept := bus.kept
+	if _, err := bus.Units(t.Context(), names[:3]); err != nil || bus.kept != kept {
+		t.Errorf("the connection was given up, or: %v", err)
 	}
 }
 
