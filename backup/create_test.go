@@ -26,7 +26,7 @@ func TestRestoreByHand(t *testing.T) {
 	db := database(t)
 	inDatabase(t, site,
 		"CREATE VIEW v AS SELECT id FROM "+quoteName(site.Prefix+"user"),
-		"CREATE TRIGGER tr BEFORE INSERT ON "+quoteName(site.Prefix+"cache_flags")+" FOR EACH ROW SET NEW.expiry = NEW.expiry",
+		"CREATE TRIGGER tr BEFORE INSERT ON "+quoteName(site.Prefix+"config_log")+" FOR EACH ROW SET NEW.timemodified = NEW.timemodified",
 		"CREATE PROCEDURE p() SELECT 1", "CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1", "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO SELECT 1",
 		"CREATE TABLE odd (id INT PRIMARY KEY, t LONGTEXT, b LONGBLOB, g INT AS (id+1) VIRTUAL)",
 		`INSERT INTO odd (id, t, b) VALUES (1, 'quote\' back\\ new\nline nul\0 emoji 🎓 ;\n-- Dump completed\n', x'00ff27225c0a'), (2, NULL, NULL)`,

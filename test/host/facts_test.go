@@ -73,7 +73,7 @@ func testSites(t *testing.T, i *installation, p page) {
 		p.near(t, float64(facts.ModTime().Unix()), 60, "probe_facts_timestamp_seconds", "site", site.Name)
 		p.want(t, 1, "site_info", "site", site.Name, "wwwroot", site.WWWRoot, "release", site.Release, "version", site.Version, "branch", site.Branch)
 	}
-	p.want(t, 240, "task_fail_delay_seconds", "site", "lms", "task", `\core\task\context_cleanup_task`)
+	p.want(t, 240, "task_fail_delay_seconds", "site", "lms", "task", `\core\task\session_cleanup_task`)
 }
 
 // ownStatus are the server's own counters.

@@ -187,7 +187,7 @@ func (h *host) installBusy(t *testing.T) *installation {
 			t.Fatalf("backup of %s ended with %d: %s", site, o.code, o.stderr)
 		}
 	}
-	h.failTask(t, h.lms, `\core\task\context_cleanup_task`)
+	h.failTask(t, h.lms, `\core\task\session_cleanup_task`)
 	return i
 }
 

@@ -220,7 +220,7 @@ func TestSecretsInErrors(t *testing.T) {
 		"wrong in config.php":        {config: [2]string{php, stand.PHPString("x" + hardPassword)}, code: 12},
 		"quote missing":              {config: [2]string{php, php[:len(php)-1]}, code: 1},
 		"password as a word":         {config: [2]string{php, "'x' abcdefghijklmnopqrstuvwxyz"}, code: 1},
-		"thrown":                     {config: [2]string{php + ";", php + "; throw new Exception($CFG->dbpass);"}, code: 0}, // read without PHP
+		"thrown":                     {config: [2]string{php + ";", php + "; throw new Exception($CFG->dbpass);"}, code: 1},
 		"printed":                    {config: [2]string{php + ";", php + "; echo $CFG->dbpass; error_log($CFG->dbpass);"}, code: 0},
 	}
 	for name, test := range tests {
