@@ -40,6 +40,11 @@ func (r *rounds[T]) round(ctx context.Context) (map[string]Refreshed[T], error) 
 		mu  sync.Mutex
 	)
 	now := map[string]Refreshed[T]{}
+	for name, last := range before { // a site whose facts cannot be read just now may be back for the next scrape
+		if !r.outdated(last) {
+			now[name] = last
+		}
+	}
 	for _, site := range r.sites() {
 		last := before[site.Name]
 		all.Go(func() {
@@ -88,9 +93,14 @@ func (r *rounds[T]) emit(emit Emit, show func(site *moodle.Site, value T)) error
 		}
 		failures = append(failures, result.Err)
 		emit.when(refreshLastSuccess, result.Success, site.Name, r.source)
-		if result.Err != nil || r.clock().Sub(result.Success).Abs() < 3*r.cadence {
+		if result.Err != nil || !r.outdated(result) {
 			show(site, result.Value)
 		}
 	}
 	return errors.Join(failures...)
+}
+
+// outdated says whether a result is too old to be told.
+func (r *rounds[T]) outdated(result Refreshed[T]) bool {
+	return r.clock().Sub(result.Success).Abs() >= 3*r.cadence
 }

@@ -107,15 +107,12 @@ func (r *Record) Result() (State, bool) {
 // Read returns every readable record under the state directory. Files that cannot be read or understood
 // are named in the error, beside the records of the others.
 func Read(stateDir string) ([]Record, error) {
-	paths, err := filepath.Glob(filepath.Join(stateDir, "jobs", "*", "*.json"))
-	if err != nil {
-		return nil, fmt.Errorf("list job records: %w", err)
-	}
-	if _, err := os.Stat(stateDir); err != nil {
-		return nil, fmt.Errorf("list job records: %w", err)
-	}
+	paths, unread := recordPaths(stateDir)
 	var records []Record
 	var problems []error
+	if unread != nil {
+		problems = append(problems, fmt.Errorf("list job records: %w", unread))
+	}
 	for _, path := range paths {
 		record, err := readRecord(path)
 		if err != nil {
@@ -125,6 +122,35 @@ func Read(stateDir string) ([]Record, error) {
 		records = append(records, record)
 	}
 	return records, errors.Join(problems...)
+}
+
+// recordPaths lists the files of <state>/jobs/<site>/. A directory that is closed to us is an error: with Glob, its jobs
+// would be gone without a word, and their alerts with them.
+func recordPaths(stateDir string) (paths []string, err error) {
+	if _, err := os.ReadDir(stateDir); err != nil {
+		return nil, err //nolint:wrapcheck // names the directory
+	}
+	root := filepath.Join(stateDir, "jobs")
+	sites, err := os.ReadDir(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // before the first job
+	}
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the directory
+	}
+	for _, site := range sites {
+		if !site.IsDir() {
+			continue
+		}
+		files, closed := os.ReadDir(filepath.Join(root, site.Name()))
+		err = errors.Join(err, closed)
+		for _, file := range files {
+			if filepath.Ext(file.Name()) == ".json" {
+				paths = append(paths, filepath.Join(root, site.Name(), file.Name()))
+			}
+		}
+	}
+	return paths, err
 }
 
 const recordLimit = 1 << 20

@@ -10,9 +10,9 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/internal/dbserver"
 )
 
-// walkRows is how many rows one statement of a walk goes through: some 50 ms of a small server's time, after which the
+// walkRows is how many rows one statement of a walk goes through: some ten milliseconds of a small server, after which the
 // connection is free for a scrape. Tables of many million rows exist, and a statement may take five seconds at most.
-const walkRows = 20_000
+const walkRows = 5_000
 
 // walk adds up expressions over a table, in the order of its ids and a few rows at a time, so that no table is too
 // large for it. The sums are not those of one moment.

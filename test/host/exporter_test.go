@@ -65,7 +65,10 @@ func (i *installation) launch(t *testing.T, command *exec.Cmd) *exporter {
 	t.Helper()
 	e := &exporter{process: command, log: &log{}, ended: make(chan struct{})}
 	command.Stdout, command.Stderr = e.log, e.log
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if command.SysProcAttr == nil {
+		command.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	command.SysProcAttr.Setpgid = true
 	must(t, command.Start())
 	go func() { _ = command.Wait(); close(e.ended) }()
 	t.Cleanup(func() {
