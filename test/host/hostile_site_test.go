@@ -17,16 +17,14 @@ import (
 // TestWithoutPHP: config.php is read as text where there is no PHP.
 func TestWithoutPHP(t *testing.T) {
 	h := theHost(t)
-	i := h.install(t, nil)
-	command := i.command(t.Context(), t, "probe")
-	command.Env = append(command.Env, "PATH="+i.dir)
-	if o := finish(t, command); o.code != 0 {
-		t.Fatalf("the look ended with %d: %s", o.code, o.stderr)
+	i := h.install(t, object{"sites": []object{{"name": "lms", "dir": h.lms.CodeDir, "php": filepath.Join(h.dir, "no-php")}}})
+	if o := i.run(t, "probe"); o.code != 0 || !strings.Contains(o.stderr, "read without PHP") {
+		t.Errorf("the look ended with %d: %s", o.code, o.stderr)
 	}
 	facts, err := os.ReadFile(filepath.Join(i.state, "facts", "lms.json"))
 	must(t, err)
 	if !strings.Contains(string(facts), `"read_by": "static"`) || !strings.Contains(string(facts), h.lms.Dataroot) {
-		t.Errorf("the facts: %s", facts)
+		t.Errorf("the facts: %.1500s", facts)
 	}
 	e := i.serve(t)
 	p := e.fails(t, withoutSystemd...)
