@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"syscall"
 
@@ -39,6 +40,8 @@ type blob struct {
 	size int64
 }
 
+var errNotRegular = errors.New("no regular file")
+
 // tree is a directory laid out as ab/cd/<sha1>. The site's belongs to others: nothing in it leads out. The
 // zero value is an empty one. Only open may be called from several goroutines.
 type tree struct {
@@ -46,6 +49,8 @@ type tree struct {
 	// top is the first level that is in hand: the leaves below it are asked for one after the other.
 	top  *os.Root
 	name string // of top
+	// strange is told the path of everything whose name has no place in such a tree; nil if nobody asks.
+	strange func(path string)
 }
 
 func openTree(path string) (*tree, error) {
@@ -109,8 +114,18 @@ func (t *tree) hexDirs(dir string) ([]string, error) {
 		return nil, err
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
-		return len(name) != 2 || !hexDigit(name[0]) || !hexDigit(name[1])
+		fits := len(name) == 2 && hexDigit(name[0]) && hexDigit(name[1])
+		if !fits {
+			t.ignore(dir, name)
+		}
+		return !fits
 	}), nil
+}
+
+func (t *tree) ignore(dir, name string) {
+	if t.strange != nil {
+		t.strange(path.Join(dir, name))
+	}
 }
 
 func (t *tree) names(dir string) ([]string, error) {
@@ -145,6 +160,7 @@ func (t *tree) leaf(dir string, broken func(error)) ([]blob, error) {
 	for _, name := range names {
 		s, ok := parseSum([]byte(name))
 		if !ok || name[:2] != dir[:2] || name[2:4] != dir[3:5] {
+			t.ignore(dir, name)
 			continue
 		}
 		var status unix.Stat_t
@@ -154,7 +170,7 @@ func (t *tree) leaf(dir string, broken func(error)) ([]blob, error) {
 		case err != nil:
 			broken(fmt.Errorf("look at %s/%s: %w", dir, name, err))
 		case status.Mode&unix.S_IFMT != unix.S_IFREG:
-			broken(fmt.Errorf("%s/%s is no regular file", dir, name))
+			broken(fmt.Errorf("%s/%s is %w", dir, name, errNotRegular))
 		default:
 			blobs = append(blobs, blob{s, status.Size})
 		}

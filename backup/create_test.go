@@ -38,6 +38,13 @@ func TestRestoreByHand(t *testing.T) {
 	if d := manifest.Database; d.Views != 1 || d.Triggers != 1 || d.Routines != 2 || d.Events != 1 || d.Rows["odd"] != 2 {
 		t.Errorf("objects are not counted right: %+v", d)
 	}
+	report := intact(t, verifyOptions(t, o))
+	if report.Blobs != manifest.Filedir.Blobs || report.ReadFiles != manifest.Filedir.Blobs+int64(len(manifest.Files)) || report.Backups != 1 {
+		t.Errorf("verified: %+v", report)
+	}
+	if listed, err := Show(t.Context(), o.Config.Dir, "lms", Latest); err != nil || !listed.Verified {
+		t.Errorf("not known as verified: %+v, %v", listed, err)
+	}
 	checkModes(t, SiteDir(o.Config.Dir, "lms"))
 
 	place := stand.TempDir(t)

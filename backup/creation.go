@@ -47,6 +47,9 @@ func Create(ctx context.Context, o Options, run Run) (*Manifest, error) {
 		}
 		return nil, err
 	}
+	if err := c.heal(ctx); err != nil {
+		c.Logger.Error("damage in earlier backups could not be mended; the new backup is not affected", "err", err)
+	}
 	err := c.step(ctx, "prune", c.prune)
 	if err != nil {
 		// The backup stands; that old ones stay on is told, but takes nothing from it.

@@ -22,7 +22,8 @@ type Inventory struct {
 	SameFilesystem *bool                         `json:"same_filesystem,omitempty"`  // of the newest backup
 	Missing        *int64                        `json:"missing,omitempty"`          // in the newest one with files and database
 	Accepted       int64                         `json:"accepted"`                   // missing files that somebody has accepted
-	Damaged        int64                         `json:"damaged"`                    // files that verify found damaged and no backup has healed
+	Damaged        *int64                        `json:"damaged,omitempty"`          // files that verify found damaged and no backup has healed
+	Verify         *VerifyInventory              `json:"verify,omitempty"`           // nothing before the first verification; so is Damaged
 	Duration       float64                       `json:"duration_seconds,omitempty"` // of the newest complete backup
 	BaselineTime   float64                       `json:"baseline_seconds,omitempty"` // median of the last complete ones
 	Latest         string                        `json:"latest,omitempty"`           // ID of the newest good and complete backup
@@ -35,6 +36,12 @@ type ComponentInventory struct {
 	Size        int64   `json:"size"`         // what it restores to
 	Written     int64   `json:"written"`      // what was newly stored
 	Baseline    int64   `json:"baseline"`     // median size of the last good ones
+}
+
+// VerifyInventory is how the backups were last verified.
+type VerifyInventory struct {
+	Intact      bool    `json:"intact"`                 // the last verification found nothing
+	LastSuccess float64 `json:"last_success,omitempty"` // end of the last one that did; 0 for none
 }
 
 // All stands for a complete backup among the components.
@@ -62,6 +69,9 @@ func TakeInventory(ctx context.Context, dir, site string, now time.Time) (Invent
 	if inventory.Accepted, err = accepted(ctx, s); err != nil {
 		return inventory, err
 	}
+	if err := inventory.addVerify(ctx, s); err != nil {
+		return inventory, err
+	}
 	var good []*Manifest // newest first
 	for _, b := range slices.Backward(backups) {
 		switch {
@@ -87,7 +97,7 @@ func TakeInventory(ctx context.Context, dir, site string, now time.Time) (Invent
 		inventory.Latest, inventory.Duration = complete[0].ID, seconds(complete[0])
 		inventory.BaselineTime = median(complete, seconds)
 	}
-	if audited := with(good, func(m *Manifest) bool { return m.Has(Files) && m.Has(Database) && m.Filedir != nil }); len(audited) > 0 {
+	if audited := with(good, (*Manifest).audited); len(audited) > 0 {
 		inventory.Missing = &audited[0].Filedir.Missing
 	}
 	return inventory, nil

@@ -28,6 +28,7 @@ type child struct {
 	Later  time.Duration // how far the clock is ahead
 	Step   string        // to die after
 	Bytes  int64         // to die after, if there is no step
+	Verify bool          // instead of backing up
 }
 
 // childMain backs up as it is told, and dies on the way.
@@ -38,14 +39,20 @@ func childMain() int {
 		return 2
 	}
 	run := &dyingRun{left: c.Bytes}
+	at := func(step string) {
+		if step == c.Step {
+			die()
+		}
+	}
+	if c.Verify {
+		_, err := Verify(context.Background(), VerifyOptions{Dir: c.Config.Dir, Site: c.Site.Name, ReadData: true, At: at}, run)
+		fmt.Fprintln(os.Stderr, "still alive:", err)
+		return 1
+	}
 	_, err := Create(context.Background(), Options{
 		Site: &c.Site, Config: c.Config, Host: "host.example", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Clock: func() time.Time { return time.Now().Add(c.Later) },
-		At: func(step string) {
-			if step == c.Step {
-				die()
-			}
-		},
+		At:    at,
 	}, run)
 	fmt.Fprintln(os.Stderr, "still alive:", err)
 	return 1

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/moodle-exporter/moodle-exporter/backup/store"
@@ -22,6 +21,9 @@ const (
 	listName     = "filedir.list.zst"
 	poolName     = "pool/filedir"
 	acceptedName = "accepted.json"
+	verifyName   = "verify.json"        // how the last verification went
+	damagedName  = "damaged.list"       // content files that backups name and the pool lacks, as in filedir.list.zst
+	quarantine   = "quarantine"         // content files that are not what their names say
 	stagingName  = store.Prefix + "new" // the backup that is being made
 	blobsName    = store.Prefix + "blobs"
 	leavingName  = store.Prefix + "gone-"
@@ -81,7 +83,7 @@ func clean(s store.Local) error {
 			return fmt.Errorf("clean the backup directory: %w", err)
 		}
 		for _, entry := range entries {
-			if !strings.HasPrefix(entry.Name(), store.Prefix) {
+			if !isRemains(entry.Name()) {
 				continue
 			}
 			if err := s.RemoveTree(path.Join(dir, entry.Name())); err != nil {

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ type Listed struct {
 	ID       string
 	Manifest *Manifest // nil if it cannot be read
 	Problem  error     // why the backup is not to be relied on; nil for a good one
+	Verified bool      // every byte of it was read back and found right
+	Hurt     int64     // content files of it that the last verification found damaged or missing
 }
 
 // Good says whether nothing is known against the backup.
@@ -32,6 +35,8 @@ func list(ctx context.Context, s store.Store) ([]Listed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list backups: %w", err)
 	}
+	// A record that cannot be read is as good as none; the next verification names it and writes a new one.
+	verified, _ := loadVerification(ctx, s)
 	var backups []Listed
 	for _, id := range names {
 		if !isID(id) {
@@ -43,7 +48,8 @@ func list(ctx context.Context, s store.Store) ([]Listed, error) {
 		}
 		listed := Listed{ID: id, Manifest: manifest, Problem: err}
 		if err == nil {
-			listed.Problem = inspect(ctx, s, manifest)
+			listed.Problem = cmp.Or(inspect(ctx, s, manifest), verified.problem(id))
+			listed.Verified, listed.Hurt = verified.whole(id), verified.Hurt[id]
 		}
 		backups = append(backups, listed)
 	}

@@ -3,12 +3,15 @@ package backup
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/moodle-exporter/moodle-exporter/backup/store"
@@ -51,6 +54,8 @@ type Manifest struct {
 	Warnings   []string         `json:"warnings,omitempty"`
 	// SameFilesystem: the backup lies on the file system that holds the site's data.
 	SameFilesystem bool `json:"same_filesystem"`
+	// Digest is the SHA-256 of manifest.json itself with the digits of this field, its last, replaced by zeros.
+	Digest string `json:"manifest_sha256"`
 }
 
 // Moodle is the site as it was.
@@ -201,6 +206,10 @@ func parseManifest(from io.Reader) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+	digits, digest := digestOf(content)
+	if digits == nil || string(digits) != digest {
+		return nil, errDigest
+	}
 	manifest := &Manifest{}
 	if err := json.Unmarshal(content, manifest); err != nil {
 		return nil, err
@@ -216,12 +225,36 @@ func parseManifest(from io.Reader) (*Manifest, error) {
 	return manifest, nil
 }
 
+// errDigest is a manifest of which nothing may be believed: what it no longer names would be swept away.
+var errDigest = errors.New("it is not as it was written (its own SHA-256 does not fit)")
+
+// digestKey begins the last field of a manifest.
+const digestKey = `"manifest_sha256": "`
+
+// digestOf finds the digits of a manifest's own digest, nil if there are none, and what they should be.
+func digestOf(content []byte) (digits []byte, digest string) {
+	at := bytes.LastIndex(content, []byte(digestKey)) + len(digestKey)
+	end := at + 2*sha256.Size
+	if at < len(digestKey) || end > len(content) {
+		return nil, ""
+	}
+	all := sha256.New()
+	all.Write(content[:at])
+	all.Write(bytes.Repeat([]byte("0"), 2*sha256.Size))
+	all.Write(content[end:])
+	return content[at:end], hex.EncodeToString(all.Sum(nil))
+}
+
 func writeManifest(ctx context.Context, s store.Store, dir string, manifest *Manifest) error {
+	manifest.Digest = strings.Repeat("0", 2*sha256.Size)
 	content, err := json.MarshalIndent(manifest, "", "  ")
 	if err != nil {
 		return err
 	}
 	content = append(content, '\n')
+	digits, digest := digestOf(content)
+	copy(digits, digest)
+	manifest.Digest = digest
 	_, err = s.Save(ctx, path.Join(dir, manifestName), int64(len(content)), bytes.NewReader(content))
 	return err
 }

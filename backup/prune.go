@@ -38,6 +38,10 @@ type pruner struct {
 	keep  config.Keep
 	now   time.Time
 	at    func(string)
+
+	dry     bool            // only find out what would go
+	leaving map[string]bool // backups that go
+	swept   usage           // what has gone from the pool
 }
 
 func (c *creation) prune(ctx context.Context) error {
@@ -77,11 +81,23 @@ func (c *creation) takeUsage(ctx context.Context) error {
 
 // removeBackups takes each backup that is to go out of the list by one rename before its files are deleted.
 func (p *pruner) removeBackups(ctx context.Context) (gone []string, err error) {
+	decisions, err := p.decide(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.delist(decisions)
+}
+
+func (p *pruner) decide(ctx context.Context) ([]Decision, error) {
 	backups, err := list(ctx, p.store)
 	if err != nil {
 		return nil, err
 	}
-	for _, decision := range Retain(candidates(backups), p.keep, p.now) {
+	return Retain(candidates(backups), p.keep, p.now), nil
+}
+
+func (p *pruner) delist(decisions []Decision) (gone []string, err error) {
+	for _, decision := range decisions {
 		if decision.Keep() {
 			continue
 		}
@@ -104,6 +120,7 @@ func candidates(backups []Listed) []Candidate {
 		started, _ := time.Parse(job.IDLayout, b.ID) // isID has seen it
 		found = append(found, Candidate{
 			ID: b.ID, Time: started, Good: b.Good(), Readable: b.Manifest != nil, Complete: b.Manifest != nil && b.Manifest.Complete(),
+			Verified: b.Verified,
 		})
 	}
 	return found
@@ -147,6 +164,8 @@ func (p *pruner) sweep(ctx context.Context, remove bool) error {
 					return err
 				}
 				if removed {
+					p.swept.Blobs++
+					p.swept.Bytes += b.size
 					continue
 				}
 			}
@@ -158,6 +177,9 @@ func (p *pruner) sweep(ctx context.Context, remove bool) error {
 	if err := errors.Join(err, unread, finish(lists)); err != nil {
 		return fmt.Errorf("sweep the pool: %w", err)
 	}
+	if p.dry {
+		return nil
+	}
 	return saveJSON(ctx, p.store, usageName, held)
 }
 
@@ -165,6 +187,9 @@ func (p *pruner) removeBlob(ctx context.Context, own *tree, s sum) (bool, error)
 	info, err := own.root.Lstat(s.path())
 	if err != nil || p.now.Sub(info.ModTime()) < grace {
 		return false, err
+	}
+	if p.dry {
+		return true, nil
 	}
 	return true, p.store.Remove(ctx, path.Join(poolName, s.path()))
 }
@@ -190,7 +215,7 @@ func (p *pruner) openLists(ctx context.Context) (lists []*listCursor, err error)
 			closeAll(lists)
 			return nil, fmt.Errorf("%w (%s: %w)", ErrUnreadable, b.ID, b.Problem)
 		}
-		if !b.Manifest.Has(Files) {
+		if !b.Manifest.Has(Files) || p.leaving[b.ID] {
 			continue
 		}
 		cursor, err := openList(ctx, p.store, b.Manifest)
@@ -223,7 +248,7 @@ func openList(ctx context.Context, s store.Store, m *Manifest) (*listCursor, err
 	if err != nil {
 		return nil, err
 	}
-	decoder, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
+	decoder, err := newDecoder(file)
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}

@@ -243,9 +243,7 @@ func (p *pool) modes(filedir string) (dir, file int64) {
 
 // accepted is how many missing files an administrator has accepted.
 func accepted(ctx context.Context, s store.Store) (int64, error) {
-	var written struct {
-		Missing int64 `json:"missing"`
-	}
+	var written acceptedMissing
 	if err := loadJSON(ctx, s, acceptedName, &written); err != nil {
 		return 0, fmt.Errorf("read %s: %w", acceptedName, err)
 	}

@@ -95,10 +95,7 @@ func (e *environment) backUp(ctx context.Context, settings *config.Config, site 
 		return err
 	})
 	bar.end()
-	// The exporter learns of the new backup at once. It will see it in five minutes anyway.
-	if refreshErr := e.probe(settings).RefreshBackups(context.WithoutCancel(ctx), site.Name); refreshErr != nil {
-		e.logger.Warn("the exporter sees this backup only at its next look", "err", refreshErr)
-	}
+	e.refreshBackups(ctx, settings, site.Name)
 	return err
 }
 

@@ -69,6 +69,12 @@ func row(table *tabwriter.Writer, site string, listed backup.Listed) {
 	if listed.Good() && !m.Complete() {
 		state = "good, but not complete"
 	}
+	switch {
+	case listed.Hurt > 0:
+		state += fmt.Sprintf(", but %d content files are damaged: the next backup mends what the site still has", listed.Hurt)
+	case listed.Verified:
+		state += ", verified"
+	}
 	var size, written int64
 	for _, component := range m.Components {
 		size, written = size+m.Size(component), written+m.Written(component)

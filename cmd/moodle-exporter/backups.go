@@ -34,7 +34,12 @@ func backupState(facts *probe.SiteFacts, settings *config.Config) collector.Back
 		Site: facts.Name, Enabled: facts.Primary && facts.Config.MySQL(),
 		Backups: found.Backups, StoredBytes: found.StoredBytes, SameFilesystem: found.SameFilesystem,
 		BaselineDuration: time.Duration(found.BaselineTime * float64(time.Second)),
-		MissingFiles:     found.Missing, AcceptedMissing: found.Accepted, DamagedFiles: &found.Damaged,
+		MissingFiles:     found.Missing, AcceptedMissing: found.Accepted, DamagedFiles: found.Damaged,
+		Verify: collector.Rehearsal{MaxAge: verifyMaxAge},
+	}
+	if v := found.Verify; v != nil {
+		state.Verify.LastResult = &v.Intact
+		state.Verify.LastSuccess = time.UnixMilli(int64(v.LastSuccess * 1000))
 	}
 	for _, name := range append([]string{backup.All}, backup.Components...) {
 		component := collector.BackupComponent{Name: name, MaxAge: time.Duration(settings.Backup.MaxAge.Of(name))}

@@ -52,6 +52,7 @@ type register func(app *kingpin.Application) (name string, run action)
 // commands are all there are.
 var commands = []register{
 	serveCommand, probeCommand, backupCreateCommand, backupListCommand, backupShowCommand,
+	backupVerifyCommand, backupPruneCommand, acceptMissingCommand,
 	statusCommand, jobsListCommand, jobsShowCommand,
 	configCheckCommand, configShowCommand, configInitCommand, configGrantsCommand,
 	alertsExportCommand,
