@@ -122,7 +122,7 @@ func backupIntact(v *view, site string) []Line {
 		}
 		return []Line{{
 			Level: Critical, Subject: "verified", Value: value,
-			Advice: fmt.Sprintf("What is damaged cannot be restored. Run `moodle-exporter verify --site=%s` as root to see which backups it hurts, and make a new backup, which heals them from the site.", site),
+			Advice: fmt.Sprintf("What is damaged cannot be restored. Run `moodle-exporter backup verify --site=%s` as root to see which backups it hurts, and make a new backup, which heals them from the site.", site),
 		}}
 	}
 	last, verified := v.get("backup_last_verify_success_timestamp_seconds", "site", site)
@@ -136,7 +136,7 @@ func backupIntact(v *view, site string) []Line {
 	case limited && age > limit:
 		return []Line{{
 			Level: Warning, Subject: "verified", Value: fmt.Sprintf("%s ago, at most %s", span(age), span(limit)),
-			Advice: fmt.Sprintf("Whether the backups are still readable is not known. Run `moodle-exporter verify --site=%s` as root.", site),
+			Advice: fmt.Sprintf("Whether the backups are still readable is not known. Run `moodle-exporter backup verify --site=%s` as root.", site),
 		}}
 	}
 	return []Line{{Level: OK, Subject: "verified", Value: fmt.Sprintf("intact, %s ago", span(age))}}

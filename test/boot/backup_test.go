@@ -76,6 +76,15 @@ func testBackupByTimer(t *testing.T, s *server) {
 	if err != nil {
 		t.Errorf("%v: %s", err, s.Journal(t.Context(), "moodle-exporter-backup.service"))
 	}
+	// The shipped unit can read that backup back, and note that it has.
+	if _, err := s.Must(t.Context(), "systemctl", "start", "moodle-exporter-verify.service"); err != nil {
+		t.Errorf("%v: %s", err, s.Journal(t.Context(), "moodle-exporter-verify.service"))
+	}
+	awaitSamples(t, s.Machine, []sample{
+		{"job_last_result", []string{"site", s.site.Name, "name", "verify"}, 1},
+		{"backup_last_verify_result", []string{"site", s.site.Name}, 1},
+		{"backup_damaged_files", []string{"site", s.site.Name}, 0},
+	})
 	for _, command := range [][]string{
 		{"rm", "-r", path.Dir(dropIn)},
 		{"systemctl", "daemon-reload"},
@@ -157,7 +166,7 @@ func (s *server) inertUnderSystemd(t *testing.T, table string) {
 			t.Errorf("%s is not silent under systemd: %q (%v)", command, out, err)
 		}
 	}
-	if after := work(); tried != 2 || after != before {
+	if after := work(); tried != 3 || after != before {
 		t.Errorf("%d lines tried; jobs and facts before:\n%s\nafter:\n%s", tried, before, after)
 	}
 }

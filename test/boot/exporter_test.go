@@ -95,7 +95,7 @@ func (s *server) sameServices(t *testing.T, restarted ...string) {
 
 func testUnits(t *testing.T, s *server) {
 	s.sameServices(t)
-	for _, unit := range []string{"moodle-exporter.service", "moodle-exporter-probe.timer", "moodle-exporter-backup.timer"} {
+	for _, unit := range []string{"moodle-exporter.service", "moodle-exporter-probe.timer", "moodle-exporter-backup.timer", "moodle-exporter-verify.timer"} {
 		if err := s.WaitActive(t.Context(), unit); err != nil {
 			t.Error(err)
 		}
@@ -109,13 +109,15 @@ func testUnits(t *testing.T, s *server) {
 	if err != nil || exposed.ExitCode != 0 {
 		t.Errorf("systemd-analyze security: more than 2.0 (%v): %s", err, exposed.Stdout)
 	}
-	calendar, err := s.Property(t.Context(), "moodle-exporter-backup.timer", "TimersCalendar")
-	if err != nil || !strings.Contains(calendar, "OnCalendar=Sun *-*-* 03:00:00") {
-		t.Errorf("backup timer: %s (%v)", calendar, err)
-	}
-	// Persistent must not mean a backup at once on the day of installation.
-	if runs, err := s.Must(t.Context(), "journalctl", "--quiet", "--unit=moodle-exporter-backup.service"); err != nil || runs != "" {
-		t.Errorf("the installation has started a backup: %s (%v)", runs, err)
+	for job, when := range map[string]string{"backup": "Sun", "verify": "Wed"} {
+		calendar, err := s.Property(t.Context(), "moodle-exporter-"+job+".timer", "TimersCalendar")
+		if err != nil || !strings.Contains(calendar, "OnCalendar="+when+" *-*-* 03:00:00") {
+			t.Errorf("%s timer: %s (%v)", job, calendar, err)
+		}
+		// Persistent must not mean a run at once on the day of installation.
+		if runs, err := s.Must(t.Context(), "journalctl", "--quiet", "--unit=moodle-exporter-"+job+".service"); err != nil || runs != "" {
+			t.Errorf("the installation has started %s: %s (%v)", job, runs, err)
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // fixed are the metrics whose values depend on the sites and the configuration alone: they stand in the golden file.
 // The values of the others are those of the machine and the moment, which testFacts holds against what others say.
 var fixed = regexp.MustCompile(`^moodle_(site_info|cron_enabled|cron_interval_seconds|maintenance_mode|upgrade_.*|tasks_failing|tasks_running|task_fail_delay_seconds|` +
-	`database_up|database_server_info|database_max_connections|backup_enabled|backup_max_age_seconds|backup_missing_files.*|backup_damaged_files|` +
+	`database_up|database_server_info|database_max_connections|backup_enabled|backup_max_age_seconds|backup_missing_files.*|backup_damaged_files|backup_verify_max_age_seconds|` +
 	`backup_offsite_enabled|backups|certificate_(chain_valid|hostname_match|probe_success|days_left)|job_(running|last_result|runs_total|failures_total)|` +
 	`users|courses|files|files_bytes|quiz_attempts_in_progress|plugins_missing|site_release_support_end_timestamp_seconds|web_probe_success|web_probe_status_code|` +
 	`phpfpm_up|nginx_up|redis_up|redis_memory_max_bytes|service_up|threshold|scrape_collector_success|exporter_config_last_reload_successful)$`)
