@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -161,21 +160,6 @@ func (i *installation) flags() []string {
 
 func (i *installation) environment() []string {
 	return append(os.Environ(), "SSL_CERT_FILE="+i.roots)
-}
-
-// admin is the database's own administrator, for a site's configuration.
-func (h *host) admin() object {
-	return object{"admin": object{"user": h.db.RootUser(), "socket": h.db.Socket}}
-}
-
-func (h *host) site(name string) *stand.Site {
-	switch name {
-	case h.lms.Name:
-		return h.lms
-	case h.campus.Name:
-		return h.campus
-	}
-	panic(fmt.Sprintf("no site %q", name))
 }
 
 // installBusy is install with what ordinary sites may show: a backup of each site and tasks that failed.
