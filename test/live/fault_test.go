@@ -1,10 +1,13 @@
 package live_test
 
 import (
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,21 +34,26 @@ func ageBackup(t *testing.T, h *host) {
 	}
 	content, err := os.ReadFile(manifests[0])
 	must(t, err)
-	manifest := map[string]any{}
+	var manifest struct {
+		ID, Started, Ended string
+		Digest             string `json:"manifest_sha256"`
+	}
 	must(t, json.Unmarshal(content, &manifest))
 	const nineDays = 9 * 24 * time.Hour
-	for _, name := range []string{"started", "ended"} {
-		at, err := time.Parse(time.RFC3339, manifest[name].(string))
-		must(t, err)
-		manifest[name] = at.Add(-nineDays)
-	}
 	const layout = "20060102T150405Z"
-	made, err := time.Parse(layout, manifest["id"].(string))
+	made, err := time.Parse(layout, manifest.ID)
 	must(t, err)
 	older := made.Add(-nineDays).Format(layout)
-	manifest["id"] = older
-	content, err = json.Marshal(manifest)
-	must(t, err)
+	text := strings.ReplaceAll(string(content), manifest.ID, older)
+	for _, moment := range []string{manifest.Started, manifest.Ended} {
+		at, err := time.Parse(time.RFC3339, moment)
+		must(t, err)
+		text = strings.ReplaceAll(text, moment, at.Add(-nineDays).Format(time.RFC3339Nano))
+	}
+	// The manifest's own digest is taken with zeros in its place.
+	text = strings.Replace(text, manifest.Digest, strings.Repeat("0", len(manifest.Digest)), 1)
+	digest := sha256.Sum256([]byte(text))
+	content = []byte(strings.Replace(text, strings.Repeat("0", len(manifest.Digest)), hex.EncodeToString(digest[:]), 1))
 	must(t, os.WriteFile(manifests[0], content, 0o600))
 	must(t, os.Rename(filepath.Dir(manifests[0]), filepath.Join(h.backups(), "lms", older)))
 	h.run(t, "probe")
