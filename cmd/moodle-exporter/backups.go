@@ -9,6 +9,7 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/backup"
 	"github.com/moodle-exporter/moodle-exporter/collector"
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
+	"github.com/moodle-exporter/moodle-exporter/internal/job"
 	"github.com/moodle-exporter/moodle-exporter/internal/probe"
 )
 
@@ -19,8 +20,15 @@ func (h *host) backups(context.Context) ([]collector.BackupState, error) {
 	settings := h.settings.Load()
 	var states []collector.BackupState
 	var problems []error
+	records, _ := job.Read(h.stateDir) // those that cannot be read are the job collector's to tell
 	for _, facts := range snapshot.Sites {
-		states = append(states, backupState(facts, settings))
+		state := backupState(facts, settings)
+		for _, record := range records {
+			if record.Site == facts.Name {
+				addRun(&state, record.Settled(procRoot))
+			}
+		}
+		states = append(states, state)
 		for _, problem := range facts.Backup.Problems {
 			problems = append(problems, fmt.Errorf("backup %s of site %s cannot be relied on", problem, facts.Name))
 		}
@@ -35,7 +43,8 @@ func backupState(facts *probe.SiteFacts, settings *config.Config) collector.Back
 		Backups: found.Backups, StoredBytes: found.StoredBytes, SameFilesystem: found.SameFilesystem,
 		BaselineDuration: time.Duration(found.BaselineTime * float64(time.Second)),
 		MissingFiles:     found.Missing, AcceptedMissing: found.Accepted, DamagedFiles: found.Damaged,
-		Verify: collector.Rehearsal{MaxAge: verifyMaxAge},
+		Verify:  collector.Rehearsal{MaxAge: verifyMaxAge},
+		Offsite: collector.Offsite{Enabled: settings.Backup.Offsite != nil},
 	}
 	if v := found.Verify; v != nil {
 		state.Verify.LastResult = &v.Intact
@@ -50,4 +59,29 @@ func backupState(facts *probe.SiteFacts, settings *config.Config) collector.Back
 		state.Components = append(state.Components, component)
 	}
 	return state
+}
+
+// drillMaxAge is a monthly rehearsal and some days.
+const drillMaxAge = 35 * 24 * time.Hour
+
+// addRun adds what the record of a rehearsed restore or of a copy to another place tells about the backups.
+func addRun(state *collector.BackupState, record job.Record) {
+	var success time.Time
+	if record.LastSuccess != nil {
+		success = *record.LastSuccess
+	}
+	switch record.Job {
+	case "drill":
+		state.Drill = collector.Rehearsal{LastSuccess: success, MaxAge: drillMaxAge}
+		if last, ended := record.Result(); ended {
+			good := last.Good()
+			state.Drill.LastResult = &good
+		}
+		if took, ended := record.Duration(); ended && record.State.Good() {
+			state.Drill.LastDuration = took
+		}
+	case "copy":
+		pending := max(0, record.TotalBytes-record.DoneBytes)
+		state.Offsite.LastSuccess, state.Offsite.PendingBytes = success, &pending
+	}
 }
