@@ -20,7 +20,7 @@ build:
 
 test: build
 	scripts/install-tools test
-	MOODLE_EXPORTER_BINARY=$(CURDIR)/$(BINARY) $(GO) test -timeout 15m ./...
+	MOODLE_EXPORTER_BINARY=$(CURDIR)/$(BINARY) $(GO) test -count=1 -timeout 15m ./...
 
 demo: build
 	scripts/install-tools demo
