@@ -246,7 +246,7 @@ func TestDiskFull(t *testing.T) {
 		if os.Getenv("CI") != "" {
 			t.Fatal("a full disk can only be made by root")
 		}
-		t.Skip("a full disk can only be made by root")
+		t.Skip("not root: that a full disk leaves no half-made backup is not tried")
 	}
 	_, o := newSite(t, stand.SiteOptions{})
 	o.Config.Dir = stand.TempDir(t)

@@ -36,6 +36,10 @@ func jobsListCommand(app *kingpin.Application) (string, action) {
 		if *asJSON {
 			return errors.Join(printJSON(e.stdout, runs), err)
 		}
+		if len(runs) == 0 {
+			_, err = fmt.Fprintln(e.stdout, "No job has run on this host yet.")
+			return err
+		}
 		table := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
 		_, _ = fmt.Fprintln(table, "ID\tSITE\tJOB\tSTARTED\tTOOK\tEND\tERROR")
 		for _, run := range runs {
@@ -78,6 +82,9 @@ func jobsShowCommand(app *kingpin.Application) (string, action) {
 
 // runs are those of the history and those under way.
 func (e *environment) runs() ([]job.Record, error) {
+	if _, err := os.Stat(e.stateDir); errors.Is(err, os.ErrNotExist) {
+		return []job.Record{}, nil // nothing has run on this host yet
+	}
 	runs, err := job.History(e.stateDir)
 	current, readErr := job.Read(e.stateDir)
 	for _, record := range current {

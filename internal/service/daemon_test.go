@@ -32,7 +32,7 @@ func startDaemon(t *testing.T) *daemon {
 		if os.Getenv("CI") != "" || os.Getuid() == 0 {
 			t.Fatal("this test needs dbus-daemon: sudo apt-get install --no-install-recommends dbus")
 		}
-		t.Skip("no dbus-daemon here: sudo apt-get install --no-install-recommends dbus")
+		t.Skip("reading units over a real bus is not tried: sudo apt-get install --no-install-recommends dbus")
 	}
 	dir, err := os.MkdirTemp("", "bus") // short: a socket's path has at most 107 bytes
 	if err != nil {

@@ -111,7 +111,7 @@ func needRoot(t *testing.T) {
 	case os.Getenv("CI") != "":
 		t.Fatal("this test needs root")
 	default:
-		t.Skip("not root")
+		t.Skip("not root: what needs mounts, namespaces or other accounts is not tried")
 	}
 }
 
