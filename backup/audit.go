@@ -16,6 +16,7 @@ type auditor struct {
 	pool  *pool
 	trash *tree // nil if the site has no trashdir
 	list  *listWriter
+	away  *external // content files that the site itself keeps elsewhere
 
 	leaf    string // of the pool that is in hand
 	content []blob
@@ -84,8 +85,9 @@ func (a *auditor) take(here reference) error {
 	return a.add(blob{here.sum, size})
 }
 
-// settle finds the file that the snapshot names: in the pool, else in trashdir, where Moodle moves the
-// file of the last row that is deleted; else it is missing.
+// settle finds the file that the snapshot names: in the pool, else in filedir, to which a plugin may have
+// brought it back a moment ago, else in trashdir, where Moodle moves the file of the last row that is
+// deleted; else it lies in external storage, or is missing.
 func (a *auditor) settle(ctx context.Context, r reference) error {
 	size, found, err := a.find(r.sum)
 	if err != nil {
@@ -96,9 +98,17 @@ func (a *auditor) settle(ctx context.Context, r reference) error {
 			return err
 		}
 	}
-	switch {
-	case found:
+	if found {
 		return a.add(blob{r.sum, size})
+	}
+	elsewhere, err := a.away.has(r.sum)
+	if err != nil {
+		return err
+	}
+	switch {
+	case elsewhere:
+		a.result.External++
+		a.result.ExternalSize += r.size
 	case r.alias:
 		a.result.Aliases++
 	default:
@@ -111,26 +121,32 @@ func (a *auditor) settle(ctx context.Context, r reference) error {
 }
 
 func (a *auditor) rescue(ctx context.Context, r reference) (int64, bool, error) {
-	if a.trash == nil {
-		return 0, false, nil
+	size, found, err := a.takeFrom(ctx, a.pool.site, r.sum)
+	if found || err != nil || a.trash == nil {
+		return size, found, err
 	}
-	file, err := a.trash.open(r.sum)
+	if size, found, err = a.takeFrom(ctx, a.trash, r.sum); found {
+		a.result.Rescued++
+	}
+	return size, found, err
+}
+
+// takeFrom copies a content file from where it might be. One that is not there, or cannot be read, or is
+// damaged is not found.
+func (a *auditor) takeFrom(ctx context.Context, from *tree, s sum) (int64, bool, error) {
+	file, err := from.open(s)
 	if err != nil {
-		return 0, false, nil //nolint:nilerr // not there, or not to be had: the file is missing
+		return 0, false, nil //nolint:nilerr // not there, or not to be had
 	}
 	info, err := file.Stat()
 	if err := errors.Join(err, file.Close()); err != nil {
 		return 0, false, nil //nolint:nilerr // as above
 	}
 	before := a.pool.newBlobs.Load()
-	if err := a.pool.fetch(ctx, a.trash, blob{r.sum, info.Size()}); err != nil {
-		return 0, false, fmt.Errorf("take a content file from trashdir: %w", err)
+	if err := a.pool.fetch(ctx, from, blob{s, info.Size()}); err != nil {
+		return 0, false, fmt.Errorf("take a content file that the delta copy has not seen: %w", err)
 	}
-	if a.pool.newBlobs.Load() == before {
-		return 0, false, nil
-	}
-	a.result.Rescued++
-	return info.Size(), true, nil
+	return info.Size(), a.pool.newBlobs.Load() > before, nil
 }
 
 func (a *auditor) add(b blob) error {

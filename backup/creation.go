@@ -33,7 +33,8 @@ type creation struct {
 }
 
 // Create makes one backup. It returns its manifest, and with it a *MissingError if the backup is good but
-// more of the site's files are missing than were accepted. A *RefusedError means that nothing was begun.
+// more of the site's files are missing than were accepted, or an *IncompleteError if it has all components
+// and yet not all of the site's content. A *RefusedError means that nothing was begun.
 // The caller holds the site's lock and LockPath's.
 func Create(ctx context.Context, o Options, run Run) (*Manifest, error) {
 	if err := o.setDefaults(); err != nil {
@@ -55,10 +56,19 @@ func Create(ctx context.Context, o Options, run Run) (*Manifest, error) {
 		// The backup stands; that old ones stay on is told, but takes nothing from it.
 		c.Logger.Error("old backups could not be removed; the new backup is not affected", "err", err)
 	}
+	return c.manifest, c.shortfall()
+}
+
+// shortfall is what a backup lacks that is good as far as it goes.
+func (c *creation) shortfall() error {
+	var lacks []error
 	if f := c.manifest.Filedir; f != nil && f.Missing > f.Accepted {
-		return c.manifest, &MissingError{Missing: f.Missing, Accepted: f.Accepted}
+		lacks = append(lacks, &MissingError{Missing: f.Missing, Accepted: f.Accepted})
 	}
-	return c.manifest, nil
+	if c.manifest.full() && c.manifest.Incomplete != "" {
+		lacks = append(lacks, &IncompleteError{ID: c.manifest.ID, Reason: c.manifest.Incomplete})
+	}
+	return errors.Join(lacks...)
 }
 
 // make does everything up to the moment at which the backup appears.
@@ -167,7 +177,7 @@ func (c *creation) findPrevious(ctx context.Context) error {
 		return err
 	}
 	for _, listed := range backups {
-		if listed.Good() && (c.previous == nil || listed.Manifest.Complete() || !c.previous.Complete()) {
+		if listed.Good() && (c.previous == nil || listed.Manifest.full() || !c.previous.full()) {
 			c.previous = listed.Manifest
 		}
 	}

@@ -49,3 +49,18 @@ func (e *MissingError) Error() string {
 }
 
 func (e *MissingError) Unwrap() error { return job.ErrPartial }
+
+// IncompleteError is a backup that was made and is good, of a site that keeps content where this program
+// cannot read it. It is a job.ErrPartial.
+type IncompleteError struct {
+	ID     string // of the backup
+	Reason string // what is not in it
+}
+
+func (e *IncompleteError) Error() string {
+	return fmt.Sprintf("the backup %s is made, but it is not complete: %s.\n"+
+		"It does not count as the latest one. Back the other storage up by its own means (versions, replication), and to restore name this backup by its ID.",
+		e.ID, e.Reason)
+}
+
+func (e *IncompleteError) Unwrap() error { return job.ErrPartial }

@@ -52,6 +52,9 @@ type Manifest struct {
 	Files      []File           `json:"files"`
 	Steps      []StepTime       `json:"steps"`
 	Warnings   []string         `json:"warnings,omitempty"`
+	// Incomplete says what of the site's content is not in the backup although all components are; empty
+	// where nothing is known to be left out.
+	Incomplete string `json:"incomplete,omitempty"`
 	// SameFilesystem: the backup lies on the file system that holds the site's data.
 	SameFilesystem bool `json:"same_filesystem"`
 	// Digest is the SHA-256 of manifest.json itself with the digits of this field, its last, replaced by zeros.
@@ -103,10 +106,14 @@ type FiledirContent struct {
 	Missing  int64 `json:"missing"`  // named by the database, found neither in filedir nor pool nor trashdir
 	Accepted int64 `json:"accepted"` // missing ones that an administrator has accepted
 	Aliases  int64 `json:"aliases_missing"`
-	Rescued  int64 `json:"rescued"`   // taken from trashdir
-	Corrupt  int64 `json:"corrupt"`   // in the site, with content that is not what their name says; not backed up
-	DirMode  int64 `json:"dir_mode"`  // of the site's filedir, as in stat(2)
-	FileMode int64 `json:"file_mode"` // of a content file
+	// External are in none of these places either, but in object storage of the site's, as the plugin
+	// objectfs says; their size is that of the database.
+	External     int64 `json:"external,omitempty"`
+	ExternalSize int64 `json:"external_size,omitempty"`
+	Rescued      int64 `json:"rescued"`   // taken from trashdir
+	Corrupt      int64 `json:"corrupt"`   // in the site, with content that is not what their name says; not backed up
+	DirMode      int64 `json:"dir_mode"`  // of the site's filedir, as in stat(2)
+	FileMode     int64 `json:"file_mode"` // of a content file
 }
 
 // File is one file of a backup. Sizes are in bytes, sums in lower-case hexadecimal.
@@ -131,7 +138,10 @@ type StepTime struct {
 }
 
 // Complete says whether a site can be brought back from this backup alone.
-func (m *Manifest) Complete() bool {
+func (m *Manifest) Complete() bool { return m.full() && m.Incomplete == "" }
+
+// full says whether all components are there that a site needs.
+func (m *Manifest) full() bool {
 	for _, component := range needed {
 		if !slices.Contains(m.Components, component) {
 			return false

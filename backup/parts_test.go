@@ -30,7 +30,7 @@ func TestRetain(t *testing.T) {
 			kind := kinds[i%len(kinds)]
 			candidates = append(candidates, Candidate{
 				ID: fmt.Sprint(age), Time: now.Add(-time.Duration(age) * day),
-				Complete: kind != 'p', Good: kind != 'b' && kind != 'u', Readable: kind != 'u', Verified: kind == 'v',
+				Complete: kind != 'p' && kind != 'x', Full: kind != 'p', Good: kind != 'b' && kind != 'u', Readable: kind != 'u', Verified: kind == 'v',
 			})
 		}
 		return candidates
@@ -52,6 +52,9 @@ func TestRetain(t *testing.T) {
 		"parts within":                           {days("cpp", 1, 5, 50), config.Keep{Within: config.Duration(10 * day)}, "1 5"},
 		"parts do not count":                     {days("pcpc", 20, 21, 22, 23), config.Keep{Last: 1}, "20 21"},
 		"only parts":                             {days("p", 100, 200), config.Keep{Last: 1}, "100 200"},
+		"content elsewhere":                      {days("x", 10, 20, 30, 40), config.Keep{Last: 2}, "10 20"},
+		"content elsewhere pushes nothing out":   {days("xxcc", 1, 2, 300, 400), config.Keep{Last: 1}, "1 300"},
+		"parts beside content elsewhere":         {days("pxp", 1, 2, 300), config.Keep{Last: 1}, "1 2"},
 		"daily, one each":                        {days("c", 0, 0, 1, 2, 3), config.Keep{Daily: 3}, "0 1 2"},
 		"weekly, ISO weeks":                      {days("c", 0, 1, 2, 3, 9, 16), config.Keep{Weekly: 2}, "0 2"},
 		"monthly":                                {days("c", 0, 20, 31, 40, 62), config.Keep{Monthly: 3}, "0 31 62"},

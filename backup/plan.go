@@ -97,7 +97,7 @@ func (c *creation) preflight(ctx context.Context) (*Plan, error) {
 		}
 	}
 	if class := c.Site.Config.FileSystemClass; class != "" {
-		plan.Warnings = append(plan.Warnings, "the site keeps its files with "+class+", so some may lie elsewhere than in filedir; what is not there counts as missing")
+		plan.Warnings = append(plan.Warnings, "the site keeps its files with "+class+", so some may lie elsewhere than in filedir; a backup without them is not complete")
 	}
 	place := existing(plan.Dir)
 	room, err := freeOf(place)

@@ -120,6 +120,7 @@ func candidates(backups []Listed) []Candidate {
 		started, _ := time.Parse(job.IDLayout, b.ID) // isID has seen it
 		found = append(found, Candidate{
 			ID: b.ID, Time: started, Good: b.Good(), Readable: b.Manifest != nil, Complete: b.Manifest != nil && b.Manifest.Complete(),
+			Full:     b.Manifest != nil && b.Manifest.full(),
 			Verified: b.Verified,
 		})
 	}

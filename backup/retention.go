@@ -14,6 +14,7 @@ type Candidate struct {
 	ID       string
 	Time     time.Time // at which it was begun
 	Complete bool      // a site can be brought back from it alone
+	Full     bool      // it has all components, though content may lie elsewhere; so has every complete one
 	Good     bool      // nothing is known against it
 	Verified bool      // every byte of it was read back and found right
 	Readable bool      // its manifest is
@@ -29,7 +30,7 @@ type Decision struct {
 func (d Decision) Keep() bool { return len(d.Reasons) > 0 }
 
 // periods are the calendar rules of retention: the last backup of a period, for so many periods that have one.
-var periods = []struct {
+var periods = [...]struct {
 	name  string
 	count func(config.Keep) int
 	of    func(time.Time) string
@@ -42,9 +43,10 @@ var periods = []struct {
 
 // Retain decides which backups stay; now and the calendar are those of now's time zone. Only good and
 // complete backups count for the numbers. The newest of those, and the newest verified one, stay whatever
-// the rules say; so does one that cannot be understood, or is dated in the future. A backup of single
-// components stays while it is within keep.Within or newer than every complete one. Decisions are in the
-// order of the candidates.
+// the rules say; so does one that cannot be understood, or is dated in the future. Full ones that lack what
+// the site keeps elsewhere are counted in the same way, but apart: they never push out a complete one, and
+// do not pile up on a site that can have no other. A backup of single components stays while it is within
+// keep.Within or newer than every one that is counted. Decisions are in the order of the candidates.
 func Retain(candidates []Candidate, keep config.Keep, now time.Time) []Decision {
 	decisions := make([]Decision, len(candidates))
 	newest := make([]int, len(candidates)) // indexes, newest first
@@ -57,8 +59,7 @@ func Retain(candidates []Candidate, keep config.Keep, now time.Time) []Decision 
 	})
 	because := func(i int, reason string) { decisions[i].Reasons = append(decisions[i].Reasons, reason) }
 
-	counted, verified := 0, false
-	seen := make([]map[string]bool, len(periods))
+	var complete, full tally
 	for _, i := range newest {
 		c := candidates[i]
 		if !c.Readable {
@@ -73,33 +74,45 @@ func Retain(candidates []Candidate, keep config.Keep, now time.Time) []Decision 
 		if age := now.Sub(c.Time); keep.Within > 0 && age <= time.Duration(keep.Within) {
 			because(i, "within "+keep.Within.String())
 		}
-		if !c.Complete || !c.Good {
-			if counted == 0 && c.Good {
-				because(i, "newer than every complete backup")
-			}
-			continue
-		}
-		if counted == 0 {
-			because(i, "the newest good backup")
-		}
-		if c.Verified && !verified {
-			verified = true
-			because(i, "the newest verified backup")
-		}
-		if counted < keep.Last {
-			because(i, fmt.Sprintf("one of the last %d", keep.Last))
-		}
-		counted++
-		for p, period := range periods {
-			if seen[p] == nil {
-				seen[p] = map[string]bool{}
-			}
-			of := period.of(c.Time.In(now.Location()))
-			if !seen[p][of] && len(seen[p]) < period.count(keep) {
-				seen[p][of] = true
-				because(i, period.name)
-			}
+		switch {
+		case c.Good && c.Complete:
+			complete.take(c, keep, now, func(reason string) { because(i, reason) })
+		case c.Good && c.Full:
+			full.take(c, keep, now, func(reason string) { because(i, reason+" of those with content elsewhere") })
+		case c.Good && complete.counted+full.counted == 0:
+			because(i, "newer than every complete backup")
 		}
 	}
 	return decisions
+}
+
+// tally counts the good backups of one kind, newest first.
+type tally struct {
+	counted  int
+	verified bool
+	seen     [len(periods)]map[string]bool
+}
+
+func (t *tally) take(c Candidate, keep config.Keep, now time.Time, because func(string)) {
+	if t.counted == 0 {
+		because("the newest good backup")
+	}
+	if c.Verified && !t.verified {
+		t.verified = true
+		because("the newest verified backup")
+	}
+	if t.counted < keep.Last {
+		because(fmt.Sprintf("one of the last %d", keep.Last))
+	}
+	t.counted++
+	for p, period := range periods {
+		if t.seen[p] == nil {
+			t.seen[p] = map[string]bool{}
+		}
+		of := period.of(c.Time.In(now.Location()))
+		if !t.seen[p][of] && len(t.seen[p]) < period.count(keep) {
+			t.seen[p][of] = true
+			because(period.name)
+		}
+	}
 }

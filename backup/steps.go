@@ -168,6 +168,19 @@ func (c *creation) audit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var away *references
+	if c.session != nil {
+		if away, err = c.externalFiles(ctx); err != nil {
+			return fmt.Errorf("audit the content files: %w", err)
+		}
+	}
+	if away != nil {
+		defer away.close()
+	}
+	if a.away, err = newExternal(away); err != nil {
+		return fmt.Errorf("audit the content files: %w", err)
+	}
+	defer a.away.stop()
 	file, err := save(ctx, c.Store, listName, Files, func(to io.Writer) error {
 		a.list = newListWriter(to)
 		return a.audit(ctx, from, c.named)
@@ -179,10 +192,10 @@ func (c *creation) audit(ctx context.Context) error {
 		return fmt.Errorf("audit the content files: %w", err)
 	}
 	c.manifest.Files = append(c.manifest.Files, c.shareEqual(file))
-	return c.sumUp(ctx, a)
+	return c.sumUp(ctx, a, away != nil)
 }
 
-func (c *creation) sumUp(ctx context.Context, a *auditor) (err error) {
+func (c *creation) sumUp(ctx context.Context, a *auditor, objectfs bool) (err error) {
 	result := a.result
 	result.NewBlobs, result.NewSize = c.pool.newBlobs.Load(), c.pool.newSize.Load()
 	result.Corrupt = c.pool.corruptAll
@@ -191,6 +204,7 @@ func (c *creation) sumUp(ctx context.Context, a *auditor) (err error) {
 	}
 	result.DirMode, result.FileMode = c.pool.modes(filedir(c.Site))
 	c.manifest.Filedir = &result
+	c.reckonExternal(&result, objectfs)
 	if c.named == nil {
 		c.warn("without the database nobody can tell whether files are missing")
 	}

@@ -32,6 +32,9 @@ func writeManifest(to io.Writer, m *backup.Manifest) error {
 	if !m.Complete() {
 		line("It is not complete: a site cannot be brought back from it alone.")
 	}
+	if m.Incomplete != "" {
+		line("What it lacks: %s.", m.Incomplete)
+	}
 	for _, warning := range m.Warnings {
 		line("Note: %s.", warning)
 	}
