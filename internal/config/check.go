@@ -20,7 +20,7 @@ const HostName = "_host"
 
 // check collects everything that is wrong, so that it can be mended in one go.
 func (f *file) check() error {
-	return errors.Join(f.checkSites(), f.checkWatched(), f.checkBackup(), f.checkThresholds())
+	return errors.Join(f.checkSites(), f.checkWatched(), f.checkBackup(), f.Maintenance.check(), f.checkThresholds())
 }
 
 func (f *file) checkSites() error {
@@ -51,9 +51,7 @@ func (a Account) check(at string) error {
 func (f *file) checkWatched() error {
 	var problems []error
 	for i, unit := range f.Services {
-		if !strings.Contains(unit, ".") || strings.ContainsAny(unit, "/ ") {
-			problems = append(problems, fmt.Errorf("services[%d]: %q is not a unit name such as nginx.service", i, unit))
-		}
+		problems = append(problems, checkUnit(fmt.Sprintf("services[%d]", i), unit))
 	}
 	for i, endpoint := range f.Certificates.Endpoints {
 		if _, _, err := net.SplitHostPort(endpoint); err != nil {
@@ -86,6 +84,13 @@ func (f *file) checkWatched() error {
 		problems = append(problems, absolute(fmt.Sprintf("redis[%d].password_file", i), redis.PasswordFile, false))
 	}
 	return errors.Join(problems...)
+}
+
+func checkUnit(at, unit string) error {
+	if !strings.Contains(unit, ".") || strings.ContainsAny(unit, "/ ") || strings.HasPrefix(unit, "-") {
+		return fmt.Errorf("%s: %q is not a unit name such as nginx.service", at, unit)
+	}
+	return nil
 }
 
 func (f *file) checkBackup() error {

@@ -27,6 +27,15 @@ const Example = `# moodle-exporter: an ordinary host needs nothing of this. What
 #  dir: /backup/maintenance
 #  max_age: 8d                       # or one for each component: {all: 8d, database: 26h}
 #  keep: {within: 90d, last: 3}
+#maintenance:                        # of the tasks, only those of daily are there without being named
+#  window: "02:00-05:00"             # package-upgrades, service-restarts and moodle-update wait for it
+#  daily: {at: "0 2 * * *", tasks: [tmp, logs, package-lists]}
+#  weekly: {at: "0 3 * * 0", tasks: [backup, package-upgrades, service-restarts]}
+#  monthly: {at: "0 4 1 * *", tasks: [prune, certbot-renew]}
+#  tmp: {roots: [/tmp, /var/tmp], age: 7d, exclude: [/var/tmp/keep]}
+#  logs: {roots: [/var/log], age: 30d}
+#  packages: {security_only: true, wait: 10m}
+#  restart: [mariadb.service, redis-server.service, php8.2-fpm.service, nginx.service]
 #thresholds:
 #  cpu_busy_ratio: 0.9
 #  disk_free_ratio_warning: 0.15

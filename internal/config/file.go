@@ -94,17 +94,3 @@ type Update struct {
 	Branch      string   `yaml:"branch,omitempty"`
 	MaxRollback Duration `yaml:"max_rollback,omitempty"`
 }
-
-// Maintenance says when housekeeping runs and what it may do.
-type Maintenance struct {
-	Window  string   `yaml:"window,omitempty"` // 02:00-05:00, local time
-	Daily   Schedule `yaml:"daily,omitempty"`
-	Weekly  Schedule `yaml:"weekly,omitempty"`
-	Monthly Schedule `yaml:"monthly,omitempty"`
-}
-
-// Schedule is a cron expression and the tasks that it starts.
-type Schedule struct {
-	At    string   `yaml:"at,omitempty"`
-	Tasks []string `yaml:"tasks,omitempty"`
-}
