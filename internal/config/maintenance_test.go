@@ -58,7 +58,7 @@ func TestMaintenanceRefuses(t *testing.T) {
 		"{tmp: {exclude: ['/tmp/[']}}":         "syntax error in pattern",
 		"{restart: [nginx]}":                   "not a unit name",
 		"{restart: ['-H.service']}":            "not a unit name",
-		"{packages: {security: true}}":         `did you mean "security_only"?`,
+		"{packages: {securityonly: true}}":     `did you mean "security_only"?`,
 	} {
 		_, err := Parse([]byte("maintenance: " + content))
 		if err == nil || !strings.Contains(err.Error(), want) {
