@@ -56,37 +56,6 @@ func (d *Directory) Dirs(context.Context) ([]string, error) {
 // Path is where a name lies in the file system.
 func (d *Directory) Path(name string) string { return filepath.Join(d.dir, filepath.FromSlash(name)) }
 
-// Save writes beside the final name, checks the length, flushes, renames and flushes the directory.
-func (d *Directory) Save(ctx context.Context, name string, size int64, content io.Reader) (int64, error) {
-	if err := valid(name); err != nil {
-		return 0, err
-	}
-	path := d.Path(name)
-	if err := os.MkdirAll(filepath.Dir(path), dirMode); err != nil {
-		return 0, fmt.Errorf("save %s: %w", name, err)
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), Prefix+"*")
-	if err != nil {
-		return 0, fmt.Errorf("save %s: %w", name, err)
-	}
-	written, err := io.Copy(file, &reader{ctx, content})
-	if err == nil && size != Unknown && written != size {
-		err = fmt.Errorf("%w: %d bytes, not %d", ErrShort, written, size)
-	}
-	if err == nil {
-		err = file.Sync()
-	}
-	err = errors.Join(err, file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(file.Name())
-		return 0, fmt.Errorf("save %s: %w", name, err)
-	}
-	return written, syncDir(filepath.Dir(path))
-}
-
 // Open reads a file.
 func (d *Directory) Open(_ context.Context, name string) (io.ReadCloser, error) {
 	if err := valid(name); err != nil {
@@ -108,45 +77,6 @@ func (d *Directory) Stat(_ context.Context, name string) (Info, error) {
 		return Info{}, &fs.PathError{Op: "stat", Path: name, Err: errors.New("not a regular file")}
 	}
 	return Info{Name: name, Size: info.Size(), ModTime: info.ModTime()}, nil
-}
-
-// List walks the directory; names that begin with Prefix are left out with all below them.
-func (d *Directory) List(ctx context.Context, prefix string, each func(Info) error) error {
-	if prefix == "" {
-		prefix = "."
-	}
-	if err := valid(prefix); err != nil {
-		return err
-	}
-	return filepath.WalkDir(d.Path(prefix), func(path string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || ctx.Err() != nil {
-			return errors.Join(err, ctx.Err())
-		}
-		if strings.HasPrefix(entry.Name(), Prefix) {
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if !entry.Type().IsRegular() {
-			return nil
-		}
-		info, err := entry.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(d.dir, path)
-		if err != nil {
-			return err
-		}
-		return each(Info{Name: filepath.ToSlash(name), Size: info.Size(), ModTime: info.ModTime()})
-	})
 }
 
 // Remove deletes a file.
@@ -212,25 +142,4 @@ func (d *Directory) Sync() error {
 		return fmt.Errorf("flush %s: %w", d.dir, err)
 	}
 	return nil
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path) //nolint:gosec // a path of ours
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
-
-// reader ends with its context.
-type reader struct {
-	ctx  context.Context //nolint:containedctx // io.Reader has no room for one
-	from io.Reader
-}
-
-func (r *reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.from.Read(p)
 }

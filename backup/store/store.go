@@ -1,4 +1,5 @@
-// Package store holds the files of one site's backups: in a directory of this host, later in a bucket.
+// Package store holds the files of one site's backups: in a directory of this host ([Directory]) or in a bucket
+// of S3-compatible storage ([S3]), there also encrypted ([Sealed]).
 // It knows names and bytes, and nothing about what a backup is.
 package store
 
@@ -42,7 +43,8 @@ type Store interface {
 	Open(ctx context.Context, name string) (io.ReadCloser, error)
 	// Stat describes a file. A missing one is ErrNotFound.
 	Stat(ctx context.Context, name string) (Info, error)
-	// List calls each for every file below prefix, ordered by path, until each returns an error.
+	// List calls each for every file below the directory prefix, ordered by the bytes of their names, until
+	// each returns an error. Two listings, of whatever stores, can be merged.
 	List(ctx context.Context, prefix string, each func(Info) error) error
 	// Dirs are the directories (for a bucket: common prefixes) at the top, in order.
 	Dirs(ctx context.Context) ([]string, error)
@@ -83,7 +85,9 @@ type Batch interface {
 // valid refuses names that would leave the store.
 func valid(name string) error {
 	if !filepath.IsLocal(name) || strings.ContainsRune(name, 0) {
-		return &fs.PathError{Op: "name", Path: name, Err: fs.ErrInvalid}
+		return invalid(name)
 	}
 	return nil
 }
+
+func invalid(name string) error { return &fs.PathError{Op: "name", Path: name, Err: fs.ErrInvalid} }

@@ -1,0 +1,168 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5" //nolint:gosec // the protocol's checksum against damage on the way, not against an attacker
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// partSize is what is sent in one request: larger objects go in parts, so that a connection that is cut
+	// costs one part, and memory stays flat. Amazon wants 5 MiB or more.
+	partSize = 8 << 20
+	// maxParts is the most that S3 takes for one object. Objects of known size beyond maxParts*partSize
+	// (78 GiB) get larger parts.
+	maxParts = 10_000
+	// unknownPartSize allows 156 GiB where nobody knows the size beforehand. Some storage wants all parts
+	// of an object to be of one size, so they cannot grow on the way.
+	unknownPartSize = 16 << 20
+	partsAtOnce     = 3
+	abortTimeout    = 30 * time.Second
+)
+
+// saveParts sends an object in parts that become one object with the last request.
+func (s *S3) saveParts(ctx context.Context, u upload, content *summing) error {
+	var id string
+	err := s.retry(ctx, "save "+u.name, func(ctx context.Context) (err error) {
+		id, err = s.core.NewMultipartUpload(ctx, s.options.Bucket, s.key(u.name), minio.PutObjectOptions{})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	parts, etag, err := s.sendParts(ctx, u, id, content)
+	if err == nil {
+		err = s.commit(ctx, u, etag, func(ctx context.Context, options minio.PutObjectOptions) error {
+			_, err := s.core.CompleteMultipartUpload(ctx, s.options.Bucket, s.key(u.name), id, parts, options)
+			return err
+		})
+	}
+	if err != nil {
+		// What cannot be cleaned up now AbortIncomplete will find; the first error is the one that counts.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+		defer cancel()
+		_ = s.core.AbortMultipartUpload(ctx, s.options.Bucket, s.key(u.name), id)
+	}
+	return err
+}
+
+// sendParts reads content to its end and sends it, a few parts at a time. The tag is the one that the
+// storage will give to the object.
+func (s *S3) sendParts(ctx context.Context, u upload, id string, content *summing) ([]minio.CompletePart, string, error) {
+	size := unknownPartSize
+	if u.size != Unknown {
+		size = int(max(partSize, (u.size+maxParts-1)/maxParts))
+	}
+	var parts []*minio.CompletePart
+	tags := md5.New() //nolint:gosec // how S3 makes the tag
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(partsAtOnce)
+	var err error
+	for err == nil {
+		var part *part
+		if part, err = s.readPart(groupCtx, content, size); part == nil {
+			break
+		}
+		if part.size() == 0 && len(parts) > 0 {
+			part.release()
+			break
+		}
+		if len(parts) == maxParts {
+			part.release()
+			err = fmt.Errorf("larger than %d parts of %d bytes, the most that S3 takes", maxParts, size)
+			break
+		}
+		tags.Write(part.sums.md5[:])
+		done := &minio.CompletePart{PartNumber: len(parts) + 1}
+		parts = append(parts, done)
+		group.Go(func() error {
+			defer part.release()
+			return s.sendPart(groupCtx, u, id, part, done)
+		})
+	}
+	if failed := group.Wait(); failed != nil {
+		return nil, "", failed
+	}
+	complete := make([]minio.CompletePart, len(parts))
+	for i, part := range parts {
+		complete[i] = *part
+	}
+	return complete, fmt.Sprintf("%s-%d", hex.EncodeToString(tags.Sum(nil)), len(parts)), ended(u, content, err)
+}
+
+// part is what goes with one request.
+type part struct {
+	content []byte
+	sums    sums
+	release func()
+}
+
+func (p *part) size() int64 { return int64(len(p.content)) }
+
+// readPart reads up to size bytes. The last part comes with io.EOF or io.ErrUnexpectedEOF.
+func (s *S3) readPart(ctx context.Context, content io.Reader, size int) (*part, error) {
+	buffer, release, err := s.buffers.get(ctx, size)
+	if err != nil {
+		return nil, err
+	}
+	n, err := io.ReadFull(content, buffer)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		release()
+		return nil, err
+	}
+	return &part{content: buffer[:n], sums: sumsOf(buffer[:n]), release: release}, err
+}
+
+func (s *S3) sendPart(ctx context.Context, u upload, id string, part *part, done *minio.CompletePart) error {
+	return s.retry(ctx, fmt.Sprintf("save %s, part %d", u.name, done.PartNumber), func(ctx context.Context) error {
+		sent, err := s.core.PutObjectPart(ctx, s.options.Bucket, s.key(u.name), id, done.PartNumber, bytes.NewReader(part.content), part.size(),
+			minio.PutObjectPartOptions{Md5Base64: part.sums.md5Base64(), Sha256Hex: part.sums.sha256Hex()})
+		done.ETag = sent.ETag
+		return err
+	})
+}
+
+// AbortIncomplete throws away what interrupted uploads below prefix have left in the bucket, and returns how
+// many there were. Their space is paid for, but no listing shows them. It must not run beside an upload below
+// the same prefix. Storage that does not list them, or a key that may not, is no error: then a lifecycle rule
+// of the bucket (AbortIncompleteMultipartUpload) has to do it; MinIO does it by itself after a day.
+func (s *S3) AbortIncomplete(ctx context.Context, prefix string) (int, error) {
+	below := path.Join(s.options.Prefix, prefix) + "/"
+	aborted := 0
+	for key, id := "", ""; ; {
+		var page minio.ListMultipartUploadsResult
+		err := s.retry(ctx, "list interrupted uploads", func(ctx context.Context) (err error) {
+			page, err = s.core.ListMultipartUploads(ctx, s.options.Bucket, below, key, id, "", 1000)
+			return err
+		})
+		for _, upload := range page.Uploads {
+			if err == nil && strings.HasPrefix(upload.Key, below) {
+				err = s.retry(ctx, "throw away an interrupted upload of "+s.name(upload.Key), func(ctx context.Context) error {
+					return s.core.AbortMultipartUpload(ctx, s.options.Bucket, upload.Key, upload.UploadID)
+				})
+				if errors.Is(err, errNoUpload) {
+					err = nil
+				} else if err == nil {
+					aborted++
+				}
+			}
+		}
+		if errors.Is(err, ErrDenied) || errors.Is(err, errUnsupported) {
+			return aborted, nil
+		}
+		if err != nil || !page.IsTruncated {
+			return aborted, err
+		}
+		key, id = page.NextKeyMarker, page.NextUploadIDMarker
+	}
+}
