@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -61,9 +60,9 @@ type S3 struct {
 // NewS3 describes the bucket; nothing is sent before the first call of a method.
 func NewS3(options S3Options) (*S3, error) {
 	options.setDefaults()
-	endpoint, err := ParseEndpoint(options.Endpoint)
+	endpoint, err := config.ParseEndpoint(options.Endpoint)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("backup.offsite.endpoint: %w", err)
 	}
 	if err := validKey(options.Prefix); err != nil {
 		return nil, fmt.Errorf("off-site prefix: %w", err)
@@ -96,17 +95,20 @@ func (o *S3Options) setDefaults() {
 	}
 }
 
-// ParseEndpoint reads https://host[:port] or http://host[:port]; without a scheme it is https.
-func ParseEndpoint(text string) (*url.URL, error) {
-	if !strings.Contains(text, "://") {
-		text = "https://" + text
+// OptionsOf are those of the bucket that the configuration names, for one site. It reads the key files.
+func OptionsOf(settings config.Offsite, site string) (S3Options, error) {
+	access, err := config.ReadSecretFile(settings.AccessKeyFile)
+	if err != nil {
+		return S3Options{}, fmt.Errorf("backup.offsite.access_key_file: %w", err)
 	}
-	endpoint, err := url.Parse(text)
-	if err != nil || endpoint.Host == "" || endpoint.User != nil || endpoint.RawQuery != "" || strings.Trim(endpoint.Path, "/") != "" ||
-		endpoint.Scheme != "https" && endpoint.Scheme != "http" {
-		return nil, errors.New("the off-site endpoint must be https://host or https://host:port, without bucket, path or password")
+	secret, err := config.ReadSecretFile(settings.SecretKeyFile)
+	if err != nil {
+		return S3Options{}, fmt.Errorf("backup.offsite.secret_key_file: %w", err)
 	}
-	return endpoint, nil
+	return S3Options{
+		Endpoint: settings.Endpoint, Region: settings.Region, Bucket: settings.Bucket, Prefix: path.Join(settings.Prefix, site),
+		AccessKey: access, SecretKey: secret, CAFile: settings.CAFile, Bandwidth: int64(settings.Bandwidth),
+	}, nil
 }
 
 // Stat describes an object.

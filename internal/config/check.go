@@ -94,7 +94,7 @@ func checkUnit(at, unit string) error {
 }
 
 func (f *file) checkBackup() error {
-	problems := []error{absolute("backup.dir", f.Backup.Dir, true)}
+	problems := []error{absolute("backup.dir", f.Backup.Dir, true), f.Backup.checkOffsite()}
 	for name, paths := range map[string][]string{
 		"config_paths": f.Backup.ConfigPaths, "log_paths": f.Backup.LogPaths, "system_paths": f.Backup.SystemPaths,
 	} {

@@ -27,6 +27,13 @@ const Example = `# moodle-exporter: an ordinary host needs nothing of this. What
 #  dir: /backup/maintenance
 #  max_age: 8d                       # or one for each component: {all: 8d, database: 26h}
 #  keep: {within: 90d, last: 3}
+#  # encrypt_to: ["age1..."]       # off-site copies only; your own public key, from age-keygen. Keep the private one elsewhere.
+#  offsite:                          # S3-compatible storage; its key needs no right to delete
+#    endpoint: https://s3.example.org
+#    bucket: moodle-backups
+#    access_key_file: /etc/moodle-exporter/offsite.access-key
+#    secret_key_file: /etc/moodle-exporter/offsite.secret-key
+#    bandwidth: 20MB/s               # for all streams together
 #maintenance:                        # of the tasks, only those of daily are there without being named
 #  window: "02:00-05:00"             # package-upgrades, service-restarts and moodle-update wait for it
 #  daily: {at: "0 2 * * *", tasks: [tmp, logs, package-lists]}

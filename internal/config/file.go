@@ -78,16 +78,6 @@ type Keep struct {
 	Yearly  int      `yaml:"yearly,omitempty"`
 }
 
-// Offsite is a bucket on S3-compatible storage.
-type Offsite struct {
-	Endpoint      string `yaml:"endpoint"`
-	Bucket        string `yaml:"bucket"`
-	Prefix        string `yaml:"prefix,omitempty"`
-	AccessKeyFile string `yaml:"access_key_file"`
-	SecretKeyFile string `yaml:"secret_key_file"`
-	Bandwidth     string `yaml:"bandwidth,omitempty"` // for example 20MB/s
-}
-
 // Update says where new Moodle code comes from.
 type Update struct {
 	Source      string   `yaml:"source,omitempty"` // git, archive or none
