@@ -46,6 +46,8 @@ type Options struct {
 	Store store.Local
 	// Wait replaces waiting for the clock in tests.
 	Wait func(context.Context, time.Duration) error
+	// programs that dump a database, the first that is installed; nil for dumpPrograms.
+	programs []string
 	// At is told after each step, so that tests can stop the program there; nil in earnest.
 	At func(step string)
 }
@@ -62,6 +64,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.At == nil {
 		o.At = func(string) {}
+	}
+	if o.programs == nil {
+		o.programs = dumpPrograms
 	}
 	if len(o.Components) == 0 {
 		o.Components = Components

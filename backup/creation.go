@@ -166,22 +166,24 @@ func (c *creation) ordered() (components []string) {
 	return components
 }
 
-// findPrevious looks for the newest good backup, of which unchanged archives are shared.
-func (c *creation) findPrevious(ctx context.Context) error {
+// findPrevious looks for the newest good backup, of which unchanged archives are shared. It returns the ID of
+// the newest of all.
+func (c *creation) findPrevious(ctx context.Context) (newest string, err error) {
 	var s store.Store = store.NewDirectory(SiteDir(c.Config.Dir, c.Site.Name))
 	if c.Store != nil {
 		s = c.Store
 	}
 	backups, err := list(ctx, s)
 	if err != nil {
-		return err
+		return "", err
 	}
 	for _, listed := range backups {
+		newest = listed.ID
 		if listed.Good() && (c.previous == nil || listed.Manifest.full() || !c.previous.full()) {
 			c.previous = listed.Manifest
 		}
 	}
-	return nil
+	return newest, nil
 }
 
 func (c *creation) previousFile(name string) (File, bool) {

@@ -26,10 +26,13 @@ const clientPacket = "1G"
 type client struct {
 	path  string
 	mysql bool // Oracle's mysqldump, which wants options that MariaDB's does not know
+	old   bool // up to 5.7
 }
 
-func findClient(ctx context.Context) (client, error) {
-	path, err := command.Look(dumpPrograms...)
+// findClient looks for the first of the named programs. What a mysqldump is its name does not say: Debian's
+// default-mysql-client has MariaDB's.
+func findClient(ctx context.Context, programs []string) (client, error) {
+	path, err := command.Look(programs...)
 	if err != nil {
 		return client{}, err
 	}
@@ -37,7 +40,16 @@ func findClient(ctx context.Context) (client, error) {
 	if err != nil {
 		return client{}, err
 	}
-	return client{path: path, mysql: !strings.Contains(string(version), "MariaDB")}, nil
+	return clientOf(path, string(version)), nil
+}
+
+// clientOf tells the programs by what --version says: "mysqldump  Ver 8.0.36 for Linux on x86_64 (MySQL …)",
+// "mysqldump  Ver 10.13 Distrib 5.7.44, for Linux (x86_64)", "mysqldump  Ver 10.19 Distrib 10.11.19-MariaDB, …",
+// "mariadb-dump from 11.8.3-MariaDB, client 10.19 for …".
+func clientOf(path, version string) client {
+	c := client{path: path, mysql: !strings.Contains(version, "MariaDB")}
+	c.old = c.mysql && strings.Contains(version, "Distrib 5.")
+	return c
 }
 
 // arguments of one dump. The option file must be the first; the footer, of which the date is left out so
@@ -47,7 +59,14 @@ func (c client) arguments(options, name string) []string {
 		"--defaults-file=" + options, "--single-transaction", "--quick", "--routines", "--triggers", "--events", "--hex-blob",
 		"--default-character-set=utf8mb4", "--max-allowed-packet=" + clientPacket, "--no-tablespaces", "--comments", "--skip-dump-date",
 	}
-	if c.mysql {
+	switch {
+	case !c.mysql:
+		// From 11.4 on MariaDB's clients refuse a server without a certificate that they can verify; Moodle's
+		// own connection, and ours, ask for none.
+		arguments = append(arguments, "--skip-ssl-verify-server-cert")
+	case c.old:
+		arguments = append(arguments, "--set-gtid-purged=OFF")
+	default:
 		arguments = append(arguments, "--set-gtid-purged=OFF", "--column-statistics=0")
 	}
 	return append(arguments, "--", name)

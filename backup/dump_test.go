@@ -2,9 +2,11 @@ package backup
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,7 +21,7 @@ func TestDumpsThatOnlyLookWhole(t *testing.T) {
 	site, o := newSite(t, stand.SiteOptions{})
 	inDatabase(t, site, "CREATE TRIGGER tr BEFORE INSERT ON "+quoteName(site.Prefix+"course")+" FOR EACH ROW SET NEW.idnumber = ''",
 		"CREATE VIEW v AS SELECT 1", "CREATE PROCEDURE p() SELECT 1", "CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO SELECT 1")
-	real, err := findClient(t.Context())
+	real, err := findClient(t.Context(), dumpPrograms)
 	must(t, err)
 	session, err := connect(t.Context(), o.Site)
 	must(t, err)
@@ -59,5 +61,50 @@ func TestOptionFile(t *testing.T) {
 	want := "[client]\nuser=\"a#b\"\npassword=\"x\\\"y\\\\z'\\n#; \"\nhost=\"::1\"\nport=3307\nprotocol=tcp\n"
 	if out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+// TestClientOptions: what each program knows, it is told, and nothing that it does not know.
+func TestClientOptions(t *testing.T) {
+	for version, want := range map[string]string{
+		"mysqldump  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)":                        "--set-gtid-purged=OFF --column-statistics=0",
+		"mysqldump  Ver 8.4.0-1 for Linux on x86_64 (Percona Server (GPL), Release 1)":                    "--set-gtid-purged=OFF --column-statistics=0",
+		"mysqldump  Ver 10.13 Distrib 5.7.44, for Linux (x86_64)":                                         "--set-gtid-purged=OFF",
+		"mysqldump  Ver 10.19 Distrib 10.11.19-MariaDB, for debian-linux-gnu (x86_64)":                    "--skip-ssl-verify-server-cert",
+		"/usr/bin/mariadb-dump from 11.8.3-MariaDB, client 10.19 for debian-linux-gnu (x86_64)":           "--skip-ssl-verify-server-cert",
+		"mysqldump from 11.4.2-MariaDB, client 10.19 for Linux (x86_64) # Deprecated program name, use …": "--skip-ssl-verify-server-cert",
+	} {
+		arguments := clientOf("x", version).arguments("/dev/fd/3", "-db")
+		if arguments[0] != "--defaults-file=/dev/fd/3" || !slices.Contains(arguments, "--no-tablespaces") || !slices.Equal(arguments[len(arguments)-2:], []string{"--", "-db"}) {
+			t.Errorf("%s: %q", version, arguments)
+		}
+		at := slices.Index(arguments, "--comments")
+		if got := strings.Join(arguments[at+2:len(arguments)-2], " "); got != want {
+			t.Errorf("%s: has %q, want %q", version, got, want)
+		}
+	}
+}
+
+// TestBothDumpPrograms: whichever is installed, the dump is the same.
+func TestBothDumpPrograms(t *testing.T) {
+	_, o := newSite(t, stand.SiteOptions{})
+	o.Components = []string{Database}
+	sums := map[string]bool{}
+	for _, program := range dumpPrograms {
+		o.programs = []string{"/nowhere/" + program, program}
+		m := create(t, o)
+		file, _ := m.File(databaseName)
+		sums[file.ContentSHA256] = true
+		if m.Database.Client != program {
+			t.Errorf("dumped with %s, not %s", m.Database.Client, program)
+		}
+	}
+	if len(sums) != 1 {
+		t.Errorf("the dumps differ: %v", sums)
+	}
+	o.programs = []string{"/nowhere/mariadb-dump"}
+	var refused *RefusedError
+	if err := fails(t, o, noRun{}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "mariadb-client") {
+		t.Errorf("without a program: %v", err)
 	}
 }

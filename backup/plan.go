@@ -80,8 +80,13 @@ func (c *creation) checkPlaces() error {
 // preflight refuses, or returns the plan. It leaves the open session in c.
 func (c *creation) preflight(ctx context.Context) (*Plan, error) {
 	plan := &Plan{Site: c.Site.Name, Dir: SiteDir(c.Config.Dir, c.Site.Name)}
-	if err := c.findPrevious(ctx); err != nil {
+	newest, err := c.findPrevious(ctx)
+	if err != nil {
 		return nil, err
+	}
+	if warning := checkClock(newest, c.Clock()); warning != "" {
+		plan.Warnings = append(plan.Warnings, warning)
+		c.Logger.Warn(warning)
 	}
 	for _, component := range c.Components {
 		planned, stored, err := c.planComponent(ctx, component)
@@ -119,10 +124,10 @@ func (c *creation) preflight(ctx context.Context) (*Plan, error) {
 func (c *creation) planComponent(ctx context.Context, component string) (planned PlannedComponent, stored int64, err error) {
 	planned.Name = component
 	if component == Database {
-		if c.client, err = findClient(ctx); err != nil {
+		if c.client, err = findClient(ctx, c.programs); err != nil {
 			return planned, 0, &RefusedError{
 				Happened: "the program that dumps the database is missing", Err: err,
-				Means: "the database cannot be backed up", Do: "install it: apt-get install mariadb-client",
+				Means: "the database cannot be backed up", Do: "install it: apt-get install mariadb-client, or on other systems the package that has mariadb-dump or mysqldump",
 			}
 		}
 		var found schema

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/moodle-exporter/moodle-exporter/backup/store"
+	"github.com/moodle-exporter/moodle-exporter/internal/job"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 )
 
@@ -52,6 +56,7 @@ func (o *Options) checkDir() error {
 		{o.Site.Config.DataRoot, "lies in the dataroot of the site"},
 		{o.Site.Dir, "lies in the code of the site"},
 		{o.Site.Link, "lies in the code of the site"},
+		{filedir(o.Site), "lies in the filedir of the site"},
 	} {
 		if place.path != "" && within(dir, place.path) {
 			return refuse(place.happened)
@@ -86,6 +91,9 @@ func (o *Options) checkDir() error {
 			Happened: "everybody on this host may write into the backup directory " + dir,
 			Means:    "anybody could replace or delete the backups", Do: "run chmod 700 " + dir,
 		}
+	}
+	if err := unix.Access(dir, unix.W_OK); err != nil {
+		return unusable(&fs.PathError{Op: "write to", Path: dir, Err: err})
 	}
 	return nil
 }
@@ -186,6 +194,17 @@ func (o *Options) checkUpgrade(ctx context.Context, s *session) error {
 		}
 	}
 	return nil
+}
+
+// checkClock says that a backup is newer than now, for which the clock must have been wrong then or be wrong
+// now. Nobody can tell which, and a backup is worth more than its date: it is made.
+func checkClock(newest string, now time.Time) string {
+	made, err := time.Parse(job.IDLayout, newest)
+	if err != nil || !made.After(now.Add(clockSkew)) {
+		return ""
+	}
+	return fmt.Sprintf("the newest backup is dated %s, but by the clock of this host it is %s: set the clock if it is wrong now; if it was wrong then, move the directory of that backup away, for it counts as the latest",
+		newest, now.UTC().Format(job.IDLayout))
 }
 
 // free is the room on a file system. Bytes and inodes are those that this process may use.
