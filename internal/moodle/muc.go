@@ -37,30 +37,17 @@ func CacheServers(dataroot string) ([]string, error) {
 	return redisStores(text), nil
 }
 
-// redisStores takes the servers of the stores of the plugin cachestore_redis out of $configuration, which Moodle writes
-// by var_export. What is no literal ends the reading.
+// redisStores takes the servers of the stores of the plugin cachestore_redis out of $configuration.
 func redisStores(text string) []string {
-	s := &phpScanner{text: text}
 	plugins, servers := map[string]string{}, map[string]string{}
-	for s.next() {
-		switch s.text[s.pos] {
-		case '\'', '"':
-			s.quoted()
-		case '$':
-			if name, assigned := s.target(); name == "configuration" && assigned {
-				s.walk(nil, func(path []string, value string) {
-					switch {
-					case len(path) == 3 && path[0] == "stores" && path[2] == "plugin":
-						plugins[path[1]] = value
-					case len(path) == 4 && path[0] == "stores" && path[2] == "configuration" && path[3] == "server":
-						servers[path[1]] = value
-					}
-				})
-			}
-		default:
-			s.pos++
+	walkConfiguration(text, func(path []string, value string) {
+		switch {
+		case len(path) == 3 && path[0] == "stores" && path[2] == "plugin":
+			plugins[path[1]] = value
+		case len(path) == 4 && path[0] == "stores" && path[2] == "configuration" && path[3] == "server":
+			servers[path[1]] = value
 		}
-	}
+	})
 	var found []string
 	for store, list := range servers {
 		if plugins[store] == "redis" {
@@ -71,6 +58,24 @@ func redisStores(text string) []string {
 	slices.Sort(found)
 	found = slices.Compact(found)
 	return found[:min(len(found), maxCacheServers)]
+}
+
+// walkConfiguration visits the values of $configuration, which Moodle writes by var_export. What is no literal ends the
+// reading.
+func walkConfiguration(text string, visit func(path []string, value string)) {
+	s := &phpScanner{text: text}
+	for s.next() {
+		switch s.text[s.pos] {
+		case '\'', '"':
+			s.quoted()
+		case '$':
+			if name, assigned := s.target(); name == "configuration" && assigned {
+				s.walk(nil, visit)
+			}
+		default:
+			s.pos++
+		}
+	}
 }
 
 // walk reads a literal, or an array of them at any depth, and visits each value with the keys that lead to it. It says
