@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/moodle-exporter/moodle-exporter/backup/store"
 )
 
 // dir is an open directory. All its methods take the name of one entry, never a path, and follow no link.
@@ -189,8 +191,8 @@ func (d dir) sync() error {
 	return failed("sync", d.path, again(func() error { return unix.Fsync(d.fd) }))
 }
 
-// makeAll opens a directory below d and makes what is missing of its path.
-func (d dir) makeAll(path string, mode uint32) (dir, error) {
+// makeAll opens a directory below d and makes what is missing of its path, closed to others if it is ours.
+func (d dir) makeAll(path string) (dir, error) {
 	at, err := d.walk("")
 	for _, name := range parts(path) {
 		if err != nil {
@@ -198,6 +200,10 @@ func (d dir) makeAll(path string, mode uint32) (dir, error) {
 		}
 		var next dir
 		if next, err = at.sub(name); errors.Is(err, fs.ErrNotExist) {
+			mode := uint32(0o755)
+			if strings.HasPrefix(name, store.Prefix) {
+				mode = 0o700
+			}
 			if err = at.mkdir(name, mode); err == nil || errors.Is(err, fs.ErrExist) {
 				next, err = at.sub(name)
 			}

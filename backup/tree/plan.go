@@ -1,0 +1,244 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/moodle-exporter/moodle-exporter/backup/store"
+)
+
+// Way is how a tree is exchanged.
+type Way string
+
+// The ways of exchanging a tree.
+const (
+	ByLink    Way = "link"      // live is a link and is made to lead to the new tree
+	ByRename  Way = "directory" // the directory itself is renamed
+	ByEntries Way = "entries"   // what is in the directory is renamed
+)
+
+// Place says how a directory can be exchanged, and where a new one must be staged for it.
+type Place struct {
+	Way Way
+	// Link says that live is a link. The directory that it leads to is exchanged, unless the new tree is
+	// staged under a name of its own, without store.Prefix on the way to it: then the link is made to lead there.
+	Link bool
+	Live string // the directory, without links; it need not exist
+	// Stage is where MakeStaging makes the directories for the new and the kept tree.
+	Stage string
+	// Mounts are the mount points below Live, by path relative to it, in order. What belongs into one is
+	// staged in it, at the same path below it as Stage's staging is below Live: extract with
+	// ExtractOptions.Mounts.
+	Mounts []string
+	Why    string // the way is ByEntries, in words
+}
+
+// Survey looks at a directory that is to be exchanged: code of a site, which may be a link. It changes nothing.
+func Survey(live string) (Place, error) {
+	place := Place{Way: ByRename, Live: filepath.Clean(live)}
+	if info, err := os.Lstat(live); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		place.Link = true
+	}
+	real, err := settled(place.Live)
+	if err != nil {
+		return place, fmt.Errorf("look at %s: %w", live, err)
+	}
+	if _, err := os.Lstat(real); errors.Is(err, fs.ErrNotExist) {
+		place.Live = real
+		place.Stage, err = existing(filepath.Dir(real))
+		return place, err
+	}
+	place.Live, place.Stage = real, filepath.Dir(real)
+	points, err := Mounts(real)
+	if err != nil {
+		return place, err
+	}
+	for _, point := range points {
+		if point != real {
+			place.Mounts = append(place.Mounts, strings.TrimPrefix(point[len(real):], "/"))
+		}
+	}
+	switch {
+	case slices.Contains(points, real):
+		place.Why = "it is a mount point"
+	case len(points) > 0:
+		place.Why = "there are mount points in it"
+	case unix.Faccessat(unix.AT_FDCWD, place.Stage, unix.W_OK, unix.AT_EACCESS) != nil:
+		place.Why = "nothing can be made beside it"
+	}
+	if parent, err := absolute(place.Stage); err == nil && place.Why == "" {
+		if parent.fixed("") {
+			place.Why = "the directory that it lies in is immutable"
+		}
+		parent.close()
+	}
+	if place.Why != "" {
+		place.Way, place.Stage = ByEntries, real
+	}
+	return place, nil
+}
+
+// settled follows the links of a path, also of one that does not exist or a link that leads nowhere.
+func settled(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return real, err
+	}
+	if target, err := os.Readlink(path); err == nil {
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		return settled(target)
+	}
+	parent, err := settled(filepath.Dir(path))
+	return filepath.Join(parent, filepath.Base(path)), err
+}
+
+// existing is the innermost directory of a path that is there, without links.
+func existing(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) && path != filepath.Dir(path) {
+		return existing(filepath.Dir(path))
+	}
+	return real, err
+}
+
+// PlanDir decides the moves that put the tree staged in the place of live, which goes to kept. Paths are
+// absolute; staged and kept lie in directories of ours (MakeStaging) below Survey's Stage, and kept does
+// not exist. The kept tree of a link that is made to lead elsewhere stays where it is if kept is empty.
+func PlanDir(live, staged, kept string) ([]Move, Way, error) {
+	place, err := Survey(live)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, given := range []*string{&staged, &kept} {
+		if *given, err = settled(*given); err != nil {
+			return nil, "", fmt.Errorf("plan the exchange of %s: %w", live, err)
+		}
+	}
+	if place.Link && !strings.Contains(staged, "/"+store.Prefix) {
+		moves, err := planLink(live, place.Live, staged, kept)
+		return moves, ByLink, err
+	}
+	if place.Way == ByEntries {
+		if !holds(place.Live, staged) || !holds(place.Live, kept) {
+			return nil, "", fmt.Errorf("%s %w as a whole, because %s: the new tree must be staged in it", place.Live, ErrRefused, place.Why)
+		}
+		moves, err := PlanEntries(place.Live, staged[len(place.Live)+1:], kept[len(place.Live)+1:], nil)
+		return moves, ByEntries, err
+	}
+	m, err := planRename(place.Live, staged, kept)
+	if err != nil {
+		return nil, "", err
+	}
+	return []Move{m}, ByRename, nil
+}
+
+// moveBetween makes paths relative to the directory that all of them lie in.
+func moveBetween(live, staged, kept string) Move {
+	base := path.Dir(live)
+	for !holds(base, staged) || kept != "" && !holds(base, kept) {
+		if base = path.Dir(base); base == "/" {
+			break
+		}
+	}
+	relative := func(p string) string { return strings.TrimPrefix(strings.TrimPrefix(p, base), "/") }
+	return Move{Dir: base, Live: relative(live), Staged: relative(staged), Kept: relative(kept)}
+}
+
+func planRename(live, staged, kept string) (Move, error) {
+	m := moveBetween(live, staged, kept)
+	from, err := resolved(filepath.Dir(staged))
+	if err != nil {
+		return m, fmt.Errorf("plan the exchange of %s: %w", live, err)
+	}
+	defer from.close()
+	status, err := from.stat(filepath.Base(staged))
+	if err != nil {
+		return m, fmt.Errorf("plan the exchange of %s: %w", live, err)
+	}
+	beside, err := existing(filepath.Dir(live))
+	if err != nil {
+		return m, err
+	}
+	parent, err := absolute(beside)
+	if err != nil {
+		return m, err
+	}
+	defer parent.close()
+	if err := sameMount(live, from, parent); err != nil {
+		return m, err
+	}
+	if _, err := parent.stat(filepath.Base(live)); errors.Is(err, fs.ErrNotExist) || beside != filepath.Dir(live) {
+		m.Fresh = true
+		return m, nil
+	}
+	if parent.fixed(filepath.Base(live)) {
+		return m, fmt.Errorf("%s %w, because it is immutable: see lsattr, and chattr -i", live, ErrRefused)
+	}
+	if from.canExchange() {
+		m.Inode = status.Ino
+	}
+	return m, nil
+}
+
+func sameMount(live string, a, b dir) error {
+	first, err := a.mountID()
+	second, err2 := b.mountID()
+	if err = errors.Join(err, err2); err != nil {
+		return err
+	}
+	if first != second {
+		return fmt.Errorf("%s %w, because the new tree in %s lies on another file system or mount: stage it beside", live, ErrRefused, a.path)
+	}
+	return nil
+}
+
+// canExchange tries whether two directories can change places in one step, as on every local file system
+// of the last years, and whether they take their inode numbers with them.
+func (d dir) canExchange() bool {
+	const one, other = store.Prefix + "1", store.Prefix + "2"
+	for _, name := range []string{one, other} {
+		_ = d.rmdir(name)
+		if d.mkdir(name, 0o700) != nil {
+			return false
+		}
+		defer func() { _ = d.rmdir(name) }()
+	}
+	before, err := d.stat(one)
+	if err != nil || exchange(d, one, other) != nil {
+		return false
+	}
+	after, err := d.stat(other)
+	return err == nil && after.Ino == before.Ino
+}
+
+// planLink makes the link live, which leads to old in the end, lead to staged.
+func planLink(live, old, staged, kept string) ([]Move, error) {
+	parent, err := filepath.EvalSymlinks(filepath.Dir(live))
+	if err != nil {
+		return nil, err
+	}
+	target, err := os.Readlink(live)
+	if err != nil {
+		return nil, err
+	}
+	moves := []Move{{Dir: parent, Live: filepath.Base(live), Old: target, New: staged}}
+	if kept != "" {
+		m := moveBetween(old, kept, kept)
+		m.Staged = ""
+		moves = append(moves, m)
+	}
+	return moves, nil
+}
