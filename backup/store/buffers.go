@@ -28,7 +28,7 @@ func newBuffers(total int64) *buffers {
 // get returns a buffer of size bytes and what gives it back. One that is larger than all there is to lend is
 // lent alone.
 func (b *buffers) get(ctx context.Context, size int) ([]byte, func(), error) {
-	class := bits.Len(uint(max(size, smallestBuffer) - 1)) //nolint:gosec // not negative
+	class := bits.Len(uint(max(size, smallestBuffer) - 1))
 	weight := min(int64(1)<<class, b.total)
 	if err := b.left.Acquire(ctx, weight); err != nil {
 		return nil, nil, err

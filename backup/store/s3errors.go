@@ -118,10 +118,10 @@ func (s *S3) meaning(answer minio.ErrorResponse) requestError {
 	case !known:
 		failure = requestError{kind: errRefused}
 	// An answer without a body says no more than 403.
-	case failure.kind == ErrDenied && skew.Abs() > allowedSkew:
+	case errors.Is(failure.kind, ErrDenied) && skew.Abs() > allowedSkew:
 		failure = meanings["RequestTimeTooSkewed"]
 	}
-	if failure.kind == ErrClock {
+	if errors.Is(failure.kind, ErrClock) {
 		failure.advice = fmt.Sprintf("the storage's clock is %s ahead of this host's; set the wrong one right, and let NTP keep it (timedatectl)", skew)
 		if skew < 0 {
 			failure.advice = fmt.Sprintf("this host's clock is %s ahead of the storage's; set the wrong one right, and let NTP keep it (timedatectl)", -skew)

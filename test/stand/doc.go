@@ -1,5 +1,5 @@
 // Package stand starts the real programs that the tests and the demo talk to: MariaDB, PHP-FPM,
-// nginx, Redis, Prometheus and Alertmanager, and builds Moodle-shaped sites for them.
+// nginx, Redis, Prometheus, Alertmanager and MinIO, and builds Moodle-shaped sites for them.
 //
 // Each program runs in a directory of its own, listens on loopback ports and unix sockets only,
 // and belongs to the caller: it ends with Close, with the context it was started under, and,
@@ -29,7 +29,8 @@
 //
 // The rest of a host: [StartPHPFPM] and [StartNginx] serve a site over TLS ([NginxServer.Renew]
 // replaces its certificate, also by an expired one), [StartRedis], [StartPrometheus],
-// [StartAlertmanager], [StartSMTPSink] for the mails it sends, [StartExporter] for the built binary.
+// [StartAlertmanager], [StartSMTPSink] for the mails it sends, [StartExporter] for the built binary,
+// [StartMinIO] for off-site copies, with [StartProxy] between for a bad network.
 // Servers have Close; MariaDBServer also Stop, Kill (kill -9) and Start; others are killed by Pid.
 //
 // Tests name the programs they need with [Need], and the dumps with [NeedFixtures] where the

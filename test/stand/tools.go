@@ -79,7 +79,7 @@ func Need(t testing.TB, tools ...Tool) {
 	for _, tool := range missing {
 		names = append(names, tool.Name)
 	}
-	message := fmt.Sprintf("%s not tested: %s missing; install with: %s",
+	message := fmt.Sprintf("%s not tested: %s missing; install with: %s, or all there is with: scripts/install-tools test",
 		t.Name(), strings.Join(names, ", "), AptLine(missing...))
 	if underCI() || os.Getuid() == 0 {
 		t.Fatal(message)
@@ -102,10 +102,19 @@ func find(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
-	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin"} {
+	for _, dir := range append([]string{"/usr/local/sbin", "/usr/sbin", "/sbin"}, builtTools()...) {
 		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return path, nil
 		}
 	}
 	return "", fmt.Errorf("%s is not installed", name)
+}
+
+// builtTools is where scripts/install-tools puts what it builds.
+func builtTools() []string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil
+	}
+	return []string{filepath.Join(cache, "moodle-exporter", "tools")}
 }
