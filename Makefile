@@ -39,7 +39,7 @@ bench: build
 
 proof: build
 	scripts/install-tools test
-	MOODLE_EXPORTER_BINARY=$(CURDIR)/$(BINARY) scripts/proof
+	MOODLE_EXPORTER_BINARY=$(CURDIR)/$(BINARY) scripts/proof $(ARGS)
 
 clean:
 	rm -rf bin dist

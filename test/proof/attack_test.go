@@ -2,7 +2,7 @@ package proof_test
 
 import (
 	"bytes"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,24 +27,26 @@ type kind struct {
 	state  string // in its record
 }
 
-var kinds = []kind{
-	{name: "kill -9 of the run", signal: sigKill},
-	{name: "SIGTERM", signal: syscall.SIGTERM, codes: []int{130}, state: "interrupted"},
-	{name: "kill -9 of the dump", signal: sigKill, strike: killDump, atOnce: true, codes: []int{1}, state: "failed"},
-	{name: "kill -9 of the server during the dump", signal: sigKill, strike: killServerInDump, atOnce: true, codes: []int{1}, state: "failed"},
-	{name: "SIGINT", signal: syscall.SIGINT, codes: []int{130}, state: "interrupted"},
-	{name: "kill -9 of the server", signal: sigKill, strike: killServer, codes: []int{1, 12}, state: "failed"},
-}
+var (
+	killRun           = kind{name: "kill -9 of the run", signal: sigKill}
+	sigTerm           = kind{name: "SIGTERM", signal: syscall.SIGTERM, codes: []int{130}, state: "interrupted"}
+	sigInt            = kind{name: "SIGINT", signal: syscall.SIGINT, codes: []int{130}, state: "interrupted"}
+	killDumper        = kind{name: "kill -9 of the dump", signal: sigKill, strike: killDump, atOnce: true, codes: []int{1}, state: "failed"}
+	killServerDumping = kind{name: "kill -9 of the server during the dump", signal: sigKill, strike: killServerInDump, atOnce: true, codes: []int{1}, state: "failed"}
+	killServerAnytime = kind{name: "kill -9 of the server", signal: sigKill, strike: killServer, codes: []int{1, 12}, state: "failed"}
+)
 
 // result is how an attacked run ended.
 type result struct {
-	after  time.Duration // into the run, when it was attacked; 0 if it had ended before
+	moment string // at which it was attacked
+	tenth  int    // of its usual time, of an attack at a random moment; -1: of another
 	code   int
 	signal syscall.Signal // that ended it, 0 if it ended by itself
 	output string
 }
 
 func (r result) killed() bool { return r.signal != 0 }
+func (r result) ended() bool  { return r.signal == 0 }
 
 func (r result) String() string {
 	if r.killed() {
@@ -53,43 +55,92 @@ func (r result) String() string {
 	return fmt.Sprintf("exit code %d", r.code)
 }
 
-// attack starts a run, strikes at a random moment of its usual time, and waits for its end.
-func (s *site) attack(t *testing.T, kind kind) result {
+// attack starts a run, strikes, and waits for its end. Of three strikes two fall at a random moment of the
+// run's usual time, and one in a random step, however short that is.
+func (s *site) attack(t *testing.T, turn turn) result {
 	t.Helper()
-	run, output := s.command("backup"), &bytes.Buffer{}
+	run, output := s.command(s.wordsOf(turn.victim)...), &bytes.Buffer{}
 	run.Stdout, run.Stderr = output, output
+	old := s.runID(turn.victim)
 	must(t, run.Start())
 	began := time.Now()
-	var after time.Duration
-	ended := make(chan error, 1)
-	go func() { ended <- run.Wait() }()
-	moment := time.Duration(s.random.Int64N(int64(s.usual)))
-	if kind.atOnce {
-		moment = 0
+	ended := make(chan struct{})
+	go func() { _ = run.Wait(); close(ended) }()
+	r := result{tenth: -1}
+	switch {
+	case turn.kind.atOnce:
+		r.moment = "in the dump"
+	case s.random.IntN(3) == 0:
+		r.moment = s.awaitStep(turn.victim, old, ended)
+	default:
+		moment := time.Duration(s.random.Int64N(int64(turn.victim.usual)))
+		r.tenth = int(10 * moment / turn.victim.usual)
+		r.moment = fmt.Sprintf("after %v of %v", moment.Round(time.Millisecond), turn.victim.usual.Round(time.Millisecond))
+		pause(moment-time.Since(began), ended)
 	}
-	var err error
 	select {
-	case err = <-ended: // faster than usual
-	case <-time.After(moment):
-		if kind.strike == nil {
-			must(t, run.Process.Signal(kind.signal))
+	case <-ended: // faster than usual
+		turn.victim.usual = min(turn.victim.usual, time.Since(began))
+	default:
+		if turn.kind.strike == nil {
+			_ = run.Process.Signal(turn.kind.signal) // it may have ended in the meantime
 		} else {
-			kind.strike(s, run)
+			turn.kind.strike(s, run)
 		}
-		after = time.Since(began)
-		err = <-ended
-	}
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
+		<-ended
 	}
 	s.restartServer(t)
-	status := run.ProcessState.Sys().(syscall.WaitStatus)
-	r := result{after: after, code: run.ProcessState.ExitCode(), output: output.String()}
-	if status.Signaled() {
+	r.code, r.output = run.ProcessState.ExitCode(), output.String()
+	if status := run.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
 		r.signal = status.Signal()
 	}
 	return r
+}
+
+// awaitStep waits until the run is in a step chosen at random, and a random part of that step longer.
+func (s *site) awaitStep(v *victim, old string, ended <-chan struct{}) (moment string) {
+	chosen := v.steps[s.random.IntN(len(v.steps))]
+	part := time.Duration(0)
+	if took := chosen.Ended.Sub(chosen.Started); took > 0 {
+		part = time.Duration(s.random.Int64N(int64(took)))
+	}
+	for s.stepNow(v, old) != chosen.Name {
+		if !pause(200*time.Microsecond, ended) {
+			break
+		}
+	}
+	pause(part, ended)
+	return fmt.Sprintf("%v after the beginning of step %s", part.Round(time.Millisecond), chosen.Name)
+}
+
+// stepNow is the step that the record of a running job names; empty for a record of the run before.
+func (s *site) stepNow(v *victim, old string) string {
+	r := s.lastRecord(v)
+	if r.ID == old || len(r.Steps) == 0 {
+		return ""
+	}
+	return r.Steps[len(r.Steps)-1].Name
+}
+
+func (s *site) runID(v *victim) string { return s.lastRecord(v).ID }
+
+// lastRecord is that of the last run of a job, as it stands now.
+func (s *site) lastRecord(v *victim) (r run) {
+	content, err := os.ReadFile(s.recordPath(v))
+	if err == nil {
+		_ = json.Unmarshal(content, &r) // it is replaced as a whole
+	}
+	return r
+}
+
+// pause waits, and says whether the run has not ended meanwhile.
+func pause(d time.Duration, ended <-chan struct{}) bool {
+	select {
+	case <-ended:
+		return false
+	case <-time.After(d):
+		return true
+	}
 }
 
 func killDump(s *site, run *exec.Cmd) {
@@ -112,7 +163,7 @@ func killServer(s *site, _ *exec.Cmd) {
 func (s *site) awaitDump(run *exec.Cmd) (pid int, found bool) {
 	for run.Process.Signal(syscall.Signal(0)) == nil {
 		if pid, found = childOf(run.Process.Pid, "mariadb-dump"); found {
-			time.Sleep(time.Duration(s.random.Int64N(int64(s.usual / 4))))
+			time.Sleep(time.Duration(s.random.Int64N(int64(backups.usual / 4))))
 			return pid, true
 		}
 		time.Sleep(time.Millisecond)

@@ -97,7 +97,7 @@ func (s *site) readPool(t *testing.T, id string, list []byte) map[string]bool {
 			t.Fatalf("backup %s: the list of content files has the line %q after %s (%v)", id, lines.Text(), last, err)
 		}
 		last, names[name] = name, true
-		file, err := os.Open(filepath.Join(s.backups(), "lms", "pool", "filedir", name[:2], name[2:4], name))
+		file, err := os.Open(s.inPool(name))
 		must(t, err)
 		digest := sha1.New()
 		read, err := io.Copy(digest, file)

@@ -29,17 +29,17 @@ type site struct {
 	random   *rand.Rand
 	binary   string
 	dir      string // holds everything, in backups, state and tmp
-	flags    []string
-	usual    time.Duration // that an undisturbed run takes
+	config   string // path of the configuration
+	strict   string // of one that keeps a single backup
 
 	mutex  sync.Mutex
 	serial int      // of stored files
 	live   []string // SHA-1 of some files that may be deleted
 }
 
-func startSite(t *testing.T, random *rand.Rand) *site {
+func startSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{random: random, dir: stand.TempDir(t), usual: time.Minute}
+	s := &site{dir: stand.TempDir(t)}
 	var err error
 	s.binary, err = stand.ExporterBinary(s.dir)
 	must(t, err)
@@ -52,13 +52,19 @@ func startSite(t *testing.T, random *rand.Rand) *site {
 	must(t, err)
 	t.Cleanup(func() { must(t, s.pool.Close()) })
 	must(t, os.Mkdir(s.tmp(), 0o700))
-	config := filepath.Join(s.dir, "moodle-exporter.yml")
-	must(t, os.WriteFile(config, fmt.Appendf(nil, `
+	s.config, s.strict = s.configure(t, "moodle-exporter.yml", kept), s.configure(t, "strict.yml", 1)
+	return s
+}
+
+// configure writes a configuration that keeps so many backups, and returns its path.
+func (s *site) configure(t *testing.T, name string, keep int) string {
+	t.Helper()
+	path := filepath.Join(s.dir, name)
+	must(t, os.WriteFile(path, fmt.Appendf(nil, `
 sites: [{name: lms, dir: %q, user: %q, database: {admin: {user: %q, socket: %q}}}]
 backup: {dir: %q, keep: {last: %d}, config_paths: [/etc/os-release], log_paths: [/etc/os-release], system_paths: [/etc/os-release]}
-`, s.CodeDir, s.Web.Name, s.database.RootUser(), s.database.Socket, s.backups(), kept), 0o600))
-	s.flags = []string{"--config.file=" + config, "--state.dir=" + s.state()}
-	return s
+`, s.CodeDir, s.Web.Name, s.database.RootUser(), s.database.Socket, s.backups(), keep), 0o600))
+	return path
 }
 
 func (s *site) backups() string { return filepath.Join(s.dir, "backups") }
@@ -67,7 +73,7 @@ func (s *site) tmp() string     { return filepath.Join(s.dir, "tmp") }
 
 // command is a command of the exporter, with a directory for temporary files that nobody else uses.
 func (s *site) command(words ...string) *exec.Cmd {
-	command := exec.Command(s.binary, append(words, s.flags...)...)
+	command := exec.Command(s.binary, append(words, "--state.dir="+s.state())...)
 	command.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + s.tmp(), "HOME=" + s.tmp()}
 	command.Dir = s.dir
 	return command
@@ -89,10 +95,7 @@ func (s *site) output(t *testing.T, words ...string) []byte {
 // backUp makes a backup that must succeed, and returns its ID.
 func (s *site) backUp(t *testing.T) string {
 	t.Helper()
-	began := time.Now()
-	s.output(t, "backup")
-	// A machine that was busy with something else for once does not make the usual time.
-	s.usual = min(time.Since(began), s.usual+s.usual/4)
+	s.inPeace(t, backups)
 	list := s.list(t)
 	if len(list) == 0 {
 		t.Fatal("the run succeeded, and there is no backup")
@@ -104,13 +107,13 @@ func (s *site) backUp(t *testing.T) string {
 func (s *site) list(t *testing.T) (ids []string) {
 	t.Helper()
 	var manifests []struct{ ID string }
-	must(t, json.Unmarshal(s.output(t, "backup", "list", "--json"), &manifests))
-	table := string(s.output(t, "backup", "list"))
+	must(t, json.Unmarshal(s.output(t, "backup", "list", "--json", "--config.file="+s.config), &manifests))
+	table := string(s.output(t, "backup", "list", "--config.file="+s.config))
 	for _, m := range manifests {
 		ids = append(ids, m.ID)
 		good := false
 		for line := range strings.Lines(table) {
-			good = good || strings.Contains(line, " "+m.ID+" ") && strings.HasSuffix(strings.TrimSpace(line), " good")
+			good = good || strings.Contains(line, " "+m.ID+" ") && strings.Contains(line, "  good")
 		}
 		if !good {
 			t.Errorf("backup %s is not listed as good:\n%s", m.ID, table)
@@ -125,12 +128,12 @@ func (s *site) list(t *testing.T) (ids []string) {
 // run is a run as "jobs" shows it.
 type run struct {
 	ID, State, Error string
-	Steps            []struct{ Name string }
+	Steps            []step
 }
 
 func (s *site) allRuns(t *testing.T) (runs []run) {
 	t.Helper()
-	must(t, json.Unmarshal(s.output(t, "jobs", "--json"), &runs))
+	must(t, json.Unmarshal(s.output(t, "jobs", "--json", "--config.file="+s.config), &runs))
 	return runs
 }
 
