@@ -74,14 +74,15 @@ func (c client) arguments(options, name string) []string {
 
 // dumper dumps one database and proves that the dump is whole.
 type dumper struct {
-	store   store.Store
-	session *session
-	client  client
-	site    *moodle.Site
-	run     Run
-	log     *slog.Logger
-	named   *references
-	strange int64 // rows of the files table whose content hash is none
+	store       store.Store
+	session     *session
+	client      client
+	site        *moodle.Site
+	run         Run
+	log         *slog.Logger
+	named       *references
+	compression compression
+	strange     int64 // rows of the files table whose content hash is none
 }
 
 // errChanged is a schema that changed while it was dumped.
@@ -115,7 +116,7 @@ func (d *dumper) attempt(ctx context.Context) (File, *DatabaseContent, error) {
 		return File{}, nil, err
 	}
 	scan := newDumpScan(d.site.Table("files"), d.name)
-	file, err := save(ctx, d.store, databaseName, Database, func(to io.Writer) error {
+	file, err := d.compression.save(ctx, d.store, databaseName, Database, func(to io.Writer) error {
 		if err := d.stream(ctx, io.MultiWriter(to, scan, progress{d.run})); err != nil {
 			return err
 		}
@@ -154,7 +155,7 @@ func (d *dumper) stream(ctx context.Context, to io.Writer) error {
 	defer options.Close()
 	return command.Run(ctx, command.Command{
 		Name: d.client.path, Args: d.client.arguments("/dev/fd/3", d.session.name),
-		Files: append([]*os.File{options}, d.run.LockFiles()...), Started: d.run.ChildStarted, Stdout: to, Nice: 10,
+		Files: append([]*os.File{options}, d.run.LockFiles()...), Started: d.run.ChildStarted, Stdout: to,
 	})
 }
 

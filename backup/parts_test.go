@@ -18,7 +18,7 @@ import (
 func compressText(t testing.TB, text string) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	must(t, compress(&out, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }))
+	must(t, compression{}.compress(&out, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }))
 	return out.Bytes()
 }
 

@@ -15,7 +15,7 @@ import (
 func TestReaderProvesWhatItReads(t *testing.T) {
 	s := store.NewDirectory(t.TempDir())
 	content := strings.Repeat("content of an archive; ", 10_000)
-	written, err := save(t.Context(), s, "x.zst", Code, func(to io.Writer) error { _, err := io.WriteString(to, content); return err })
+	written, err := compression{}.save(t.Context(), s, "x.zst", Code, func(to io.Writer) error { _, err := io.WriteString(to, content); return err })
 	if err != nil {
 		t.Fatal(err)
 	}

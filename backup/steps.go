@@ -37,7 +37,8 @@ func (c *creation) dump(ctx context.Context) (err error) {
 	if c.named, err = newReferences(c.Store.Path(stagingName)); err != nil {
 		return err
 	}
-	d := &dumper{store: c.Store, session: c.session, client: c.client, site: c.Site, run: c.run, log: c.Logger, named: c.named}
+	d := &dumper{store: c.Store, session: c.session, client: c.client, site: c.Site, run: c.run, log: c.Logger, named: c.named,
+		compression: compressionOf(c.Config.Zstd)}
 	file, content, err := d.dump(ctx)
 	if err != nil {
 		return err
@@ -109,7 +110,7 @@ func (c *creation) archive(ctx context.Context, component string, extra []extraF
 		}
 	}
 	var notes notes
-	file, err := save(ctx, c.Store, name, component, func(to io.Writer) error {
+	file, err := compressionOf(c.Config.Zstd).save(ctx, c.Store, name, component, func(to io.Writer) error {
 		return a.write(ctx, to, notes.add)
 	})
 	if err != nil {
@@ -181,7 +182,7 @@ func (c *creation) audit(ctx context.Context) error {
 		return fmt.Errorf("audit the content files: %w", err)
 	}
 	defer a.away.stop()
-	file, err := save(ctx, c.Store, listName, Files, func(to io.Writer) error {
+	file, err := compressionOf(c.Config.Zstd).save(ctx, c.Store, listName, Files, func(to io.Writer) error {
 		a.list = newListWriter(to)
 		return a.audit(ctx, from, c.named)
 	})

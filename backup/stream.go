@@ -13,21 +13,38 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/moodle-exporter/moodle-exporter/backup/store"
+	"github.com/moodle-exporter/moodle-exporter/internal/config"
 )
 
 // windowSize bounds the memory of compression and of everyone who reads the file back; zstd's own level
 // 3 uses no more.
 const windowSize = 2 << 20
 
+// compression says how files are compressed; the zero value is how everybody does.
+type compression struct{ level, threads int }
+
+func compressionOf(z config.Zstd) compression { return compression{z.Level, z.Threads} }
+
+func (c compression) options() []zstd.EOption {
+	level, threads := zstd.SpeedDefault, c.threads
+	if c.level > 0 {
+		level = zstd.EncoderLevelFromZstd(c.level)
+	}
+	if threads == 0 {
+		threads = min(4, runtime.GOMAXPROCS(0))
+	}
+	return []zstd.EOption{zstd.WithEncoderLevel(level), zstd.WithWindowSize(windowSize), zstd.WithEncoderConcurrency(threads)}
+}
+
 // save stores what produce writes, compressed, as a file of the backup in the making, and measures it on
 // both sides of the compression. An error of produce reaches the store as the end of its input, so that
 // half a file is never kept.
-func save(ctx context.Context, s store.Store, name, component string, produce func(io.Writer) error) (File, error) {
+func (c compression) save(ctx context.Context, s store.Store, name, component string, produce func(io.Writer) error) (File, error) {
 	from, to := io.Pipe()
 	content, stored := newMeter(), newMeter()
 	done := make(chan error, 1)
 	go func() {
-		err := compress(io.MultiWriter(to, stored), func(w io.Writer) error {
+		err := c.compress(io.MultiWriter(to, stored), func(w io.Writer) error {
 			return produce(io.MultiWriter(w, content))
 		})
 		_ = to.CloseWithError(err) // nil is io.EOF
@@ -47,9 +64,8 @@ func save(ctx context.Context, s store.Store, name, component string, produce fu
 	}, nil
 }
 
-func compress(to io.Writer, produce func(io.Writer) error) error {
-	encoder, err := zstd.NewWriter(to, zstd.WithEncoderLevel(zstd.SpeedDefault),
-		zstd.WithWindowSize(windowSize), zstd.WithEncoderConcurrency(min(4, runtime.GOMAXPROCS(0))))
+func (c compression) compress(to io.Writer, produce func(io.Writer) error) error {
+	encoder, err := zstd.NewWriter(to, c.options()...)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func manyBlobs(t *testing.T, count int) VerifyOptions {
 	workers.Wait()
 	slices.SortFunc(blobs, compareBlobs)
 	must(t, s.MakeDir(stagingName))
-	list, err := save(t.Context(), s, listName, Files, func(to io.Writer) error {
+	list, err := compression{}.save(t.Context(), s, listName, Files, func(to io.Writer) error {
 		w := newListWriter(to)
 		for _, b := range blobs {
 			if err := w.add(b); err != nil {

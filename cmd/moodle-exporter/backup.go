@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -80,6 +81,7 @@ func (e *environment) backUp(ctx context.Context, settings *config.Config, site 
 	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
 	err = runner.Do(ctx, job.Spec{Job: "backup", Site: site.Name}, func(ctx context.Context, run *job.Run) error {
 		options.Logger = run.Logger
+		makeWay(settings.Backup, run.Logger)
 		// A disk that is not there is a failed run like any other, for the record and its alert.
 		if err := backup.MakeDir(&options); err != nil {
 			return err
@@ -97,6 +99,17 @@ func (e *environment) backUp(ctx context.Context, settings *config.Config, site 
 	bar.end()
 	e.refreshBackups(ctx, settings, site.Name)
 	return err
+}
+
+// makeWay lets the site go first from here on.
+func makeWay(settings config.Backup, log *slog.Logger) {
+	priority := job.Priority{IO: settings.IONice}
+	if settings.Nice != nil {
+		priority.Nice = *settings.Nice
+	}
+	if err := priority.Take("/proc"); err != nil {
+		log.Info("this job runs with its usual priority", "err", err) // a courtesy, not a condition
+	}
 }
 
 // sayBackup is one line for a person; under cron nobody wants to read that all is well.

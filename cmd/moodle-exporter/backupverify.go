@@ -82,6 +82,7 @@ func (e *environment) onBackups(ctx context.Context, settings *config.Config, na
 	bar := newBar(e.stderr, name+" of "+site)
 	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
 	err := runner.Do(ctx, job.Spec{Job: name, Site: site}, func(ctx context.Context, run *job.Run) error {
+		makeWay(settings.Backup, run.Logger)
 		if err := run.AddLock(backup.LockPath(settings.Backup.Dir, site)); err != nil {
 			return err
 		}

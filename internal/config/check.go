@@ -106,6 +106,18 @@ func (f *file) checkBackup() error {
 	if min(keep.Last, keep.Daily, keep.Weekly, keep.Monthly, keep.Yearly) < 0 {
 		problems = append(problems, errors.New("backup.keep: counts cannot be negative"))
 	}
+	if nice := *f.Backup.Nice; nice < 0 || nice > 19 {
+		problems = append(problems, fmt.Errorf("backup.nice: %d is not from 0, which changes nothing, to 19, the least favoured", nice))
+	}
+	if class := f.Backup.IONice; !slices.Contains([]string{"idle", "best-effort", "none"}, class) {
+		problems = append(problems, fmt.Errorf("backup.ionice: %q is not idle, best-effort or none", class))
+	}
+	if level := f.Backup.Zstd.Level; level < 1 || level > 19 {
+		problems = append(problems, fmt.Errorf("backup.zstd.level: %d is not from 1, the fastest, to 19, the smallest", level))
+	}
+	if threads := f.Backup.Zstd.Threads; threads < 0 || threads > 16 {
+		problems = append(problems, fmt.Errorf("backup.zstd.threads: %d is not from 1 to 16, or 0 for as many as there are processors, up to 4", threads))
+	}
 	if source := f.Update.Source; source != "" && !slices.Contains([]string{"git", "archive", "none"}, source) {
 		problems = append(problems, fmt.Errorf("update.source: %q is not git, archive or none", source))
 	}

@@ -96,6 +96,16 @@ func (f *file) setDefaults() {
 	if f.Backup.Keep == (Keep{}) {
 		f.Backup.Keep = Keep{Within: Duration(90 * 24 * time.Hour), Last: 3}
 	}
+	if f.Backup.Nice == nil {
+		nice := 10
+		f.Backup.Nice = &nice
+	}
+	if f.Backup.IONice == "" {
+		f.Backup.IONice = "best-effort"
+	}
+	if f.Backup.Zstd.Level == 0 {
+		f.Backup.Zstd.Level = 3
+	}
 	if f.Backup.Dir == "" {
 		f.Backup.Dir = defaultBackupDir()
 	}

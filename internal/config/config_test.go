@@ -34,6 +34,22 @@ thresholds: {cpu_busy_ratio: 0.5}
 	}
 }
 
+// TestPriorities: what is not said has a default, and zero is something that can be said.
+func TestPriorities(t *testing.T) {
+	for content, want := range map[string]string{
+		"": "10 best-effort {3 0}",
+		"backup: {nice: 0, ionice: none, zstd: {level: 9, threads: 2}}": "0 none {9 2}",
+	} {
+		config, err := Parse([]byte(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintln(*config.Backup.Nice, config.Backup.IONice, config.Backup.Zstd); strings.TrimSpace(got) != want {
+			t.Errorf("%q: %s, want %s", content, got, want)
+		}
+	}
+}
+
 func TestParseEmpty(t *testing.T) {
 	for _, content := range []string{"", "\n", "# nothing\n", "---\n"} {
 		if _, err := Parse([]byte(content)); err != nil {
@@ -58,6 +74,11 @@ func TestParseRefuses(t *testing.T) {
 		"backup: {keep: {within: -1h}}":                   "not a duration",
 		"thresholds: {cpu_busy: 0.5}":                     `did you mean "cpu_busy_ratio"?`,
 		"thresholds: {cpu_busy_ratio: .nan}":              "is not a limit",
+		"backup: {nice: -5}":                              "is not from 0",
+		"backup: {nice: 20}":                              "is not from 0",
+		"backup: {ionice: realtime}":                      "is not idle",
+		"backup: {zstd: {level: 22}}":                     "backup.zstd.level",
+		"backup: {zstd: {threads: -1}}":                   "backup.zstd.threads",
 		"update: {source: svn}":                           "is not git, archive or none",
 		"sites:\n  - dir: [\n":                            "line",
 		"services: [a.service]\nservices: [b.service]\n":  "line 2",

@@ -27,6 +27,9 @@ const Example = `# moodle-exporter: an ordinary host needs nothing of this. What
 #  dir: /backup/maintenance
 #  max_age: 8d                       # or one for each component: {all: 8d, database: 26h}
 #  keep: {within: 90d, last: 3}
+#  nice: 10                          # makes way for the site, as nice(1) and ionice(1); 0 and none change nothing
+#  ionice: best-effort               # or idle: only while nobody else wants the disk
+#  zstd: {level: 3, threads: 0}      # level 1 to 19; threads 0: as many as there are processors, up to 4
 #  # encrypt_to: ["age1..."]       # off-site copies only; your own public key, from age-keygen. Keep the private one elsewhere.
 #  offsite:                          # S3-compatible storage; its key needs no right to delete
 #    endpoint: https://s3.example.org

@@ -66,6 +66,15 @@ type Backup struct {
 	SystemPaths []string `yaml:"system_paths,omitempty"`
 	EncryptTo   []string `yaml:"encrypt_to,omitempty"`
 	Offsite     *Offsite `yaml:"offsite,omitempty"`
+	Nice        *int     `yaml:"nice,omitempty"`   // 0 to 19, as in nice(1)
+	IONice      string   `yaml:"ionice,omitempty"` // idle, best-effort or none, as in ionice(1)
+	Zstd        Zstd     `yaml:"zstd,omitempty"`
+}
+
+// Zstd says how dumps and archives are compressed.
+type Zstd struct {
+	Level   int `yaml:"level,omitempty"`   // 1 to 19, as in zstd(1), in four steps: from 1, 3, 6, 10
+	Threads int `yaml:"threads,omitempty"` // 0 for as many as there are processors, up to 4
 }
 
 // Keep is the retention: a backup stays as long as one of these wants it.
