@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/moodle-exporter/moodle-exporter/internal/loginpage"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 )
 
@@ -57,7 +58,7 @@ type Web struct {
 
 // NewWeb makes the collector; Run starts its visits.
 func NewWeb(o WebOptions) *Web {
-	w := &Web{WebOptions: o, transport: newTransport(o.Roots), time: webTime, jars: map[string]http.CookieJar{}, health: map[string]*health{}}
+	w := &Web{WebOptions: o, transport: loginpage.NewTransport(o.Roots), time: webTime, jars: map[string]http.CookieJar{}, health: map[string]*health{}}
 	w.visits = newRounds("web", webCadence, webCadence, webTime+time.Second, o.Sites, o.Clock, w.visit)
 	return w
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moodle-exporter/moodle-exporter/internal/loginpage"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
@@ -55,7 +56,7 @@ func (s *webStand) trust(t *testing.T) {
 	must(t, err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	s.c.transport = newTransport(roots)
+	s.c.transport = loginpage.NewTransport(roots)
 }
 
 // visit is what the collector shows after another visit.

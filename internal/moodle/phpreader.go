@@ -34,6 +34,11 @@ register_shutdown_function(function () use ($mark) {
         }
     }
     $out['dbpass64'] = base64_encode(isset($CFG->dbpass) ? (string)$CFG->dbpass : '');
+    $auth = isset($CFG->session_redis_auth) ? $CFG->session_redis_auth : '';
+    $auth = array_values(array_filter(is_array($auth) ? $auth : [$auth], 'is_scalar'));
+    $out['redispass64'] = base64_encode($auth ? (string)end($auth) : '');
+    $out['redisuser64'] = base64_encode(count($auth) > 1 ? (string)$auth[0] : '');
+    $out['session_redis_tls'] = !empty($CFG->session_redis_encrypt);
     $options = isset($CFG->dboptions) && is_array($CFG->dboptions) ? $CFG->dboptions : [];
     $out['dbport'] = isset($options['dbport']) ? (int)$options['dbport'] : 0;
     $out['dbsocket'] = isset($options['dbsocket']) && is_string($options['dbsocket']) ? $options['dbsocket'] : '';
@@ -47,6 +52,8 @@ type phpOutput struct {
 	PHP              string `json:"php"`
 	PHPConfig               // the names of the fields are those of $CFG
 	DBPass64         string `json:"dbpass64"`
+	RedisPass64      string `json:"redispass64"`
+	RedisUser64      string `json:"redisuser64"`
 	SessionRedisHost string `json:"session_redis_host"`
 	SessionRedisPort string `json:"session_redis_port"`
 }
@@ -79,11 +86,14 @@ func runConfig(ctx context.Context, php, path string, user *command.User, enviro
 		return PHPConfig{}, fmt.Errorf("read %s by PHP: its answer is not understood", path)
 	}
 	c := read.PHPConfig
-	password, err := base64.StdEncoding.DecodeString(read.DBPass64)
-	if err != nil {
+	password, dbErr := base64.StdEncoding.DecodeString(read.DBPass64)
+	redisPassword, passErr := base64.StdEncoding.DecodeString(read.RedisPass64)
+	redisUser, userErr := base64.StdEncoding.DecodeString(read.RedisUser64)
+	if errors.Join(dbErr, passErr, userErr) != nil {
 		return PHPConfig{}, fmt.Errorf("read %s by PHP: its answer is not understood", path)
 	}
 	c.DBPass, c.PHPVersion, c.ReadBy = config.Secret(password), read.PHP, "php"
+	c.RedisPassword, c.RedisUser = config.Secret(redisPassword), string(redisUser)
 	c.RedisSession = redisAddress(read.SessionRedisHost, read.SessionRedisPort)
 	if c.DBType == "" && err != nil {
 		return PHPConfig{}, fmt.Errorf("read %s by PHP as %s: it cannot be opened or breaks off: %w", path, user.Name, withoutOutput(err))

@@ -57,6 +57,10 @@ type PHPConfig struct {
 	RedisSession    string `json:"redis_session,omitempty"` // host:port of the session store
 	RedisDatabase   string `json:"session_redis_database,omitempty"`
 	RedisPrefix     string `json:"session_redis_prefix,omitempty"` // of the keys in it
+	RedisTLS        bool   `json:"session_redis_tls,omitempty"`
+	// How the site logs in to its session store.
+	RedisUser     string        `json:"-"`
+	RedisPassword config.Secret `json:"-"`
 
 	PHPVersion string `json:"php_version,omitempty"`
 	ReadBy     string `json:"read_by"` // php or static

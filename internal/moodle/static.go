@@ -46,6 +46,8 @@ func parseConfig(text, dir string) (PHPConfig, error) {
 	}
 	if host := setting("session_redis_host"); host != "" {
 		c.RedisSession = redisAddress(host, setting("session_redis_port"))
+		c.RedisPassword = config.Secret(setting("session_redis_auth"))
+		c.RedisTLS = read.unsure["CFG->session_redis_encrypt"] || setting("session_redis_encrypt[verify_peer]")+setting("session_redis_encrypt[cafile]") != ""
 	}
 	c.setDefaults()
 	return c, c.check()
@@ -67,3 +69,7 @@ var optionalSettings = map[string]func(*PHPConfig) *string{
 	"session_redis_prefix":          func(c *PHPConfig) *string { return &c.RedisPrefix },
 	"dboptions":                     func(*PHPConfig) *string { return new(string) },
 }
+
+// ReadLiterals reads the text of a config.php without PHP, which takes literals and nothing else. dir is where
+// the file lies, or lay. ErrNeedsPHP if it computes what is needed.
+func ReadLiterals(text, dir string) (PHPConfig, error) { return parseConfig(text, dir) }
