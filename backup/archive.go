@@ -34,6 +34,9 @@ type archive struct {
 	// skip leaves out an entry (and all below it), or only what is below it.
 	skip func(name string, info fs.FileInfo) skipping
 	run  Run
+	// special is told of sockets, pipes and devices. They hold nothing, and those of a server stand in its
+	// directory every day.
+	special func(string)
 }
 
 type extraFile struct {
@@ -123,7 +126,7 @@ func (a *archive) descend(ctx context.Context, root *os.Root, at, name string, v
 			return nil
 		}
 	case !mode.IsDir() && !mode.IsRegular():
-		note("is a " + kindOf(mode) + " and not backed up: " + name)
+		a.special("is a " + kindOf(mode) + " and not backed up: " + name)
 		return nil
 	}
 	if err := visit(e); err != nil {

@@ -74,6 +74,8 @@ func TestOddSites(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(site.CodeDir, ".git/HEAD"), []byte("ref: refs/heads/MOODLE_405_STABLE\n"), 0o640))
 	must(t, os.WriteFile(filepath.Join(site.CodeDir, ".git/packed-refs"), []byte("# pack-refs\n"+someHash+" refs/heads/MOODLE_405_STABLE\n"), 0o640))
 
+	var log lockedBuffer
+	o.Logger = loggerTo(&log)
 	m := create(t, o)
 	if m.Filedir.Missing != 0 || m.Filedir.Blobs == 0 || m.Moodle.GitCommit != someHash {
 		t.Errorf("%+v, commit %q", m.Filedir, m.Moodle.GitCommit)
@@ -105,6 +107,11 @@ func TestOddSites(t *testing.T) {
 	for _, want := range []string{"tool_objectfs", "is a pipe and not backed up: pipe", "is a socket", "filedir could not be read"} {
 		if !strings.Contains(warnings, want) {
 			t.Errorf("no warning says %q:\n%s", want, warnings)
+		}
+	}
+	for line := range strings.Lines(log.String()) { // which cron mails
+		if strings.Contains(line, "level=WARN") && strings.Contains(line, "not backed up") {
+			t.Errorf("told at every backup: %s", line)
 		}
 	}
 }

@@ -31,7 +31,7 @@ var (
 
 // archiveOf describes the archive of a component.
 func (o *Options) archiveOf(component string, extra []extraFile, run Run) *archive {
-	a := &archive{run: run, extra: extra, skip: skipSame(takeNothing, o.Config.Dir)}
+	a := &archive{run: run, extra: extra, skip: skipSame(takeNothing, o.Config.Dir), special: func(string) {}}
 	site := o.Site
 	switch component {
 	case Code:

@@ -109,15 +109,19 @@ func (c *creation) archive(ctx context.Context, component string, extra []extraF
 			return shared, nil
 		}
 	}
-	var notes notes
+	var notes, special notes
+	a.special = special.add
 	file, err := compressionOf(c.Config.Zstd).save(ctx, c.Store, name, component, func(to io.Writer) error {
 		return a.write(ctx, to, notes.add)
 	})
 	if err != nil {
 		return File{}, err
 	}
+	if special.count > 0 {
+		c.note("%s: %s", name, special.text())
+	}
 	if notes.count > 0 {
-		c.warn("%s: %d files not taken as they are: %s", name, notes.count, strings.Join(notes.first, "; "))
+		c.warn("%s: %s", name, notes.text())
 	}
 	file.State = measured.state
 	return c.shareEqual(file), nil
@@ -156,6 +160,10 @@ func (n *notes) add(text string) {
 	if n.count++; len(n.first) < fewNames {
 		n.first = append(n.first, strings.ToValidUTF8(text, "?"))
 	}
+}
+
+func (n *notes) text() string {
+	return fmt.Sprintf("%d files not taken as they are: %s", n.count, strings.Join(n.first, "; "))
 }
 
 // audit proves that every content file of the snapshot is in the pool, and writes the list of this backup.
