@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 
 	"github.com/moodle-exporter/moodle-exporter/backup/store"
 )
@@ -20,7 +21,9 @@ type Reader struct {
 }
 
 // NewReader reads the backup that manifest describes from s.
-func NewReader(s store.Store, manifest *Manifest) *Reader { return &Reader{Manifest: manifest, store: s} }
+func NewReader(s store.Store, manifest *Manifest) *Reader {
+	return &Reader{Manifest: manifest, store: s}
+}
 
 // CorruptError is a file of a backup that is not as it was written.
 type CorruptError struct {
@@ -177,3 +180,6 @@ func FileOf(component string) string {
 	}
 	return archiveNames[component]
 }
+
+// DefaultConfigPaths are the patterns of the host's configuration that go into a backup where the configuration names none.
+func DefaultConfigPaths() []string { return slices.Clone(defaultConfigPaths) }
