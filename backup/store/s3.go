@@ -189,8 +189,9 @@ func (s *S3) list(ctx context.Context, prefix string, recursive bool, each func(
 				}
 				options.StartAfter = max(options.StartAfter, object.Key)
 			}
-			ended = true
-			return nil
+			// An iterator that was cancelled ends like one that is through.
+			ended = ctx.Err() == nil
+			return ctx.Err()
 		})
 		if refused != nil || err != nil {
 			return errors.Join(refused, err)

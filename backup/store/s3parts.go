@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -126,43 +124,8 @@ func (s *S3) readPart(ctx context.Context, content io.Reader, size int) (*part, 
 func (s *S3) sendPart(ctx context.Context, u upload, id string, part *part, done *minio.CompletePart) error {
 	return s.retry(ctx, fmt.Sprintf("save %s, part %d", u.name, done.PartNumber), func(ctx context.Context) error {
 		sent, err := s.core.PutObjectPart(ctx, s.options.Bucket, s.key(u.name), id, done.PartNumber, bytes.NewReader(part.content), part.size(),
-			minio.PutObjectPartOptions{Md5Base64: part.sums.md5Base64(), Sha256Hex: part.sums.sha256Hex()})
+			minio.PutObjectPartOptions{Md5Base64: part.sums.md5Base64(), Sha256Hex: part.sums.sha256Hex(), DisableContentSha256: plainOptions.DisableContentSha256})
 		done.ETag = sent.ETag
 		return err
 	})
-}
-
-// AbortIncomplete throws away what interrupted uploads below prefix have left in the bucket, and returns how
-// many there were. Their space is paid for, but no listing shows them. It must not run beside an upload below
-// the same prefix. Storage that does not list them, or a key that may not, is no error: then a lifecycle rule
-// of the bucket (AbortIncompleteMultipartUpload) has to do it; MinIO does it by itself after a day.
-func (s *S3) AbortIncomplete(ctx context.Context, prefix string) (int, error) {
-	below := path.Join(s.options.Prefix, prefix) + "/"
-	aborted := 0
-	for key, id := "", ""; ; {
-		var page minio.ListMultipartUploadsResult
-		err := s.retry(ctx, "list interrupted uploads", func(ctx context.Context) (err error) {
-			page, err = s.core.ListMultipartUploads(ctx, s.options.Bucket, below, key, id, "", 1000)
-			return err
-		})
-		for _, upload := range page.Uploads {
-			if err == nil && strings.HasPrefix(upload.Key, below) {
-				err = s.retry(ctx, "throw away an interrupted upload of "+s.name(upload.Key), func(ctx context.Context) error {
-					return s.core.AbortMultipartUpload(ctx, s.options.Bucket, upload.Key, upload.UploadID)
-				})
-				if errors.Is(err, errNoUpload) {
-					err = nil
-				} else if err == nil {
-					aborted++
-				}
-			}
-		}
-		if errors.Is(err, ErrDenied) || errors.Is(err, errUnsupported) {
-			return aborted, nil
-		}
-		if err != nil || !page.IsTruncated {
-			return aborted, err
-		}
-		key, id = page.NextKeyMarker, page.NextUploadIDMarker
-	}
 }

@@ -114,7 +114,7 @@ func (s *S3) commit(ctx context.Context, u upload, etag string, send func(contex
 	err := s.retry(ctx, "save "+u.name, func(ctx context.Context) error {
 		attempts++
 		if u.fresh && !s.unconditional.Load() {
-			var options minio.PutObjectOptions
+			options := plainOptions
 			options.SetMatchETagExcept("*")
 			err := send(ctx, options)
 			if minio.ToErrorResponse(err).StatusCode != http.StatusNotImplemented {
@@ -131,7 +131,7 @@ func (s *S3) commit(ctx context.Context, u upload, etag string, send func(contex
 				return err
 			}
 		}
-		return send(ctx, minio.PutObjectOptions{})
+		return send(ctx, plainOptions)
 	})
 	// An attempt whose answer was lost may have succeeded. The storage tells the MD5 that it received as ETag,
 	// unless it encrypts by itself.
@@ -146,6 +146,10 @@ func (s *S3) commit(ctx context.Context, u upload, etag string, send func(contex
 	}
 	return err
 }
+
+// plainOptions keep the library from signing chunk by chunk, which it prefers over plain HTTP to the digest of
+// the whole that we give it: storage calls damage in such a chunk a wrong key.
+var plainOptions = minio.PutObjectOptions{DisableContentSha256: true}
 
 // sums are the digests that go with a request, against damage on the way.
 type sums struct {

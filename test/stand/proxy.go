@@ -39,6 +39,7 @@ type Proxy struct {
 	met      int
 	pace     int64
 	open     map[net.Conn]bool
+	closing  sync.Once
 	closed   chan struct{}
 	done     sync.WaitGroup
 }
@@ -83,15 +84,17 @@ func (p *Proxy) Met() int {
 	return p.met
 }
 
-// Close ends all connections; who connects from then on is refused.
-func (p *Proxy) Close() error {
-	err := p.listener.Close()
-	close(p.closed)
-	p.mu.Lock()
-	for c := range p.open {
-		_ = c.Close()
-	}
-	p.mu.Unlock()
+// Close ends all connections; who connects from then on is refused. It may be called again.
+func (p *Proxy) Close() (err error) {
+	p.closing.Do(func() {
+		err = p.listener.Close()
+		close(p.closed)
+		p.mu.Lock()
+		for c := range p.open {
+			_ = c.Close()
+		}
+		p.mu.Unlock()
+	})
 	p.done.Wait()
 	return err
 }
