@@ -33,8 +33,8 @@ type cleaner struct {
 	logger   *slog.Logger
 	// list is told of each file; nothing is removed then.
 	list io.Writer
-	// entered is called in each directory, for tests.
-	entered func(path string)
+	// seen is called between the look at a file or directory and what follows from it, for tests; nil for none.
+	seen func(path string)
 
 	inUse map[inode]bool
 	kept  map[inode]bool // protect, as the kernel knows it

@@ -49,9 +49,6 @@ func (c *cleaner) clean(ctx context.Context, dir *os.File, path string, depth in
 	if c.kept[inodeOf(&self)] || errors.Is(unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK) {
 		return nil
 	}
-	if c.entered != nil {
-		c.entered(path)
-	}
 	for {
 		names, err := dir.Readdirnames(1000)
 		for _, name := range names {
@@ -83,6 +80,9 @@ func (c *cleaner) entry(ctx context.Context, in int, parent *unix.Stat_t, parent
 			c.found.fail(path, err)
 		}
 		return nil
+	}
+	if c.seen != nil {
+		c.seen(path)
 	}
 	switch status.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
