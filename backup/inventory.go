@@ -28,6 +28,7 @@ type Inventory struct {
 	BaselineTime   float64                       `json:"baseline_seconds,omitempty"` // median of the last complete ones
 	Latest         string                        `json:"latest,omitempty"`           // ID of the newest good and complete backup
 	Warnings       []string                      `json:"warnings,omitempty"`         // of the newest backup
+	Offsite        OffsiteInventory              `json:"offsite"`
 }
 
 // ComponentInventory is the newest good backup of one component.
@@ -70,6 +71,9 @@ func TakeInventory(ctx context.Context, dir, site string, now time.Time) (Invent
 		return inventory, err
 	}
 	if err := inventory.addVerify(ctx, s); err != nil {
+		return inventory, err
+	}
+	if err := inventory.addOffsite(ctx, s, backups); err != nil {
 		return inventory, err
 	}
 	var good []*Manifest // newest first

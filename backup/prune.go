@@ -41,6 +41,7 @@ type pruner struct {
 
 	dry     bool            // only find out what would go
 	leaving map[string]bool // backups that go
+	claims  []*Pin          // on them: nobody begins to read what is about to go
 	swept   usage           // what has gone from the pool
 }
 
@@ -93,10 +94,40 @@ func (p *pruner) decide(ctx context.Context) ([]Decision, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Retain(candidates(backups), p.keep, p.now), nil
+	decisions := Retain(candidates(backups), p.keep, p.now)
+	for i := range decisions {
+		if d := &decisions[i]; !d.Keep() {
+			if err := p.claim(d); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return decisions, nil
+}
+
+// claim makes sure that nobody reads a backup that is to go, or lets it stay.
+func (p *pruner) claim(d *Decision) error {
+	pin, err := claim(p.store, d.ID)
+	switch {
+	case errors.Is(err, errPinned):
+		d.Reasons = append(d.Reasons, errPinned.Error())
+	case err != nil:
+		return fmt.Errorf("remove backup %s: %w", d.ID, err)
+	case p.dry:
+		pin.Close()
+	default:
+		p.claims = append(p.claims, pin)
+	}
+	return nil
 }
 
 func (p *pruner) delist(decisions []Decision) (gone []string, err error) {
+	defer func() {
+		for _, pin := range p.claims {
+			pin.Close()
+		}
+		p.claims = nil
+	}()
 	for _, decision := range decisions {
 		if decision.Keep() {
 			continue
@@ -229,6 +260,11 @@ func (p *pruner) openLists(ctx context.Context) (lists []*listCursor, err error)
 	return lists, nil
 }
 
+// opener is what of a store reading takes.
+type opener interface {
+	Open(ctx context.Context, name string) (io.ReadCloser, error)
+}
+
 // listCursor moves through the list of one backup.
 type listCursor struct {
 	file    io.Closer
@@ -240,7 +276,7 @@ type listCursor struct {
 	ended   bool
 }
 
-func openList(ctx context.Context, s store.Store, m *Manifest) (*listCursor, error) {
+func openList(ctx context.Context, s opener, m *Manifest) (*listCursor, error) {
 	want, found := m.File(listName)
 	if !found {
 		return nil, errors.New("it has no list of content files")

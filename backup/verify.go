@@ -91,10 +91,21 @@ type verifier struct {
 	sources  []*contentList // the lists of content files that can be relied on
 	hurt     map[string]int64
 
+	findings
+	moved usage
+}
+
+// findings are what a verification has found.
+type findings struct {
 	mu     sync.Mutex
 	report Report
 	hurts  map[string]bool
-	moved  usage
+	log    *slog.Logger
+	all    string // where all damaged content files are named
+}
+
+func newFindings(log *slog.Logger, all string) findings {
+	return findings{hurts: map[string]bool{}, log: log, all: all}
 }
 
 // subject is one backup as the verification sees it.
@@ -119,7 +130,8 @@ func Verify(ctx context.Context, o VerifyOptions, run Run) (*Report, error) {
 	if o.At == nil {
 		o.At = func(string) {}
 	}
-	v := &verifier{VerifyOptions: o, store: store.NewDirectory(SiteDir(o.Dir, o.Site)), run: run, hurts: map[string]bool{}}
+	v := &verifier{VerifyOptions: o, store: store.NewDirectory(SiteDir(o.Dir, o.Site)), run: run}
+	v.findings = newFindings(o.Logger, v.store.Path(damagedName))
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
@@ -203,7 +215,7 @@ func (v *verifier) readManifests(ctx context.Context) (err error) {
 		return nil
 	}
 	known := func(name string) bool {
-		return isID(name) || slices.Contains([]string{"pool", quarantine, ".lock", acceptedName, verifyName, damagedName, "lost+found"}, name)
+		return isID(name) || slices.Contains([]string{"pool", quarantine, ".lock", acceptedName, verifyName, damagedName, offsiteDir, "lost+found"}, name)
 	}
 	return errors.Join(v.foreign(".", known), v.foreign("pool", func(name string) bool { return name == path.Base(poolName) || name == path.Base(usageName) }))
 }
@@ -258,22 +270,22 @@ func (v *verifier) spoil(s *subject, name, what string) {
 }
 
 // note counts and tells one finding.
-func (v *verifier) note(f Finding) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+func (t *findings) note(f Finding) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if f.What == "foreign" {
-		v.report.Foreign++
+		t.report.Foreign++
 	} else {
-		v.report.Damaged++
+		t.report.Damaged++
 	}
 	for _, id := range f.Hurts {
-		v.hurts[id] = true
+		t.hurts[id] = true
 	}
-	if len(v.report.Findings) == fewFindings {
-		v.Logger.Warn("more files are damaged or foreign than are told here", "content_files", v.store.Path(damagedName))
+	if len(t.report.Findings) == fewFindings {
+		t.log.Warn("more files are damaged or foreign than are told here", "content_files", t.all)
 	}
-	v.report.Findings = append(v.report.Findings[:min(len(v.report.Findings), fewFindings)], f)
-	if len(v.report.Findings) > fewFindings {
+	t.report.Findings = append(t.report.Findings[:min(len(t.report.Findings), fewFindings)], f)
+	if len(t.report.Findings) > fewFindings {
 		return
 	}
 	told := []any{"file", f.File, "what", f.What}
@@ -283,7 +295,14 @@ func (v *verifier) note(f Finding) {
 	if f.Moved != "" {
 		told = append(told, "moved_to", f.Moved)
 	}
-	v.Logger.Warn("a file of the backups is not as it was written", told...)
+	t.log.Warn("a file of the backups is not as it was written", told...)
+}
+
+func (t *findings) countRead(bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.report.ReadFiles++
+	t.report.ReadBytes += bytes
 }
 
 // keep writes down what is known now.

@@ -13,8 +13,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/moodle-exporter/moodle-exporter/backup/store"
 )
 
 // small files are read by every verification.
@@ -162,7 +160,7 @@ func (v *verifier) judge(f *storedFile, what string) {
 
 // readBack reads a file of a backup to its last byte, as stored and as content, and says what is wrong
 // with it. An error is not the file's fault.
-func readBack(ctx context.Context, s store.Store, name string, want File, add func(int64)) (what string, err error) {
+func readBack(ctx context.Context, s opener, name string, want File, add func(int64)) (what string, err error) {
 	file, err := s.Open(ctx, name)
 	if err != nil {
 		return "unreadable: " + err.Error(), nil

@@ -311,10 +311,3 @@ func (r *contentReader) prove(ctx context.Context, b blob, wanted []need) error 
 	r.note(f)
 	return nil
 }
-
-func (v *verifier) countRead(bytes int64) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.report.ReadFiles++
-	v.report.ReadBytes += bytes
-}

@@ -1,0 +1,252 @@
+package backup
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+
+	"github.com/moodle-exporter/moodle-exporter/backup/store"
+)
+
+// look finds out what there is here and there.
+func (c *copier) look(ctx context.Context) (err error) {
+	if c.dir, err = makeOffsiteDir(c.local); err != nil {
+		return err
+	}
+	if c.before, c.knows, err = loadCopied(ctx, c.local, c.To.Place); err != nil {
+		c.Logger.Warn("what was known of the copies is read anew from the bucket", "err", err)
+	}
+	if c.there, err = c.To.list(ctx, c.dir, nil, func(string) {}); err != nil {
+		return err
+	}
+	if err := c.readDamaged(ctx); err != nil {
+		return err
+	}
+	backups, err := list(ctx, c.local)
+	if err != nil {
+		return err
+	}
+	state := copiedState{Format: Format, Place: c.To.Place, Stale: c.before.Stale}
+	for _, b := range slices.Backward(backups) {
+		if !b.Good() {
+			c.Logger.Info("this backup is not good, and is not copied", "backup", b.ID, "err", b.Problem)
+			continue
+		}
+		out, err := c.take(ctx, b.ID)
+		if errors.Is(err, ErrNoSuchBackup) {
+			continue // pruned meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		if err := cmp.Or(c.compareManifest(ctx, out), c.proveList(ctx, out)); err != nil {
+			out.pin.Close()
+			return err
+		}
+		switch {
+		case slices.Contains(c.failed, out.ID):
+			out.pin.Close()
+			continue
+		case out.lacking:
+			state.Of = append(state.Of, out.ID)
+		default:
+			state.Copied = append(state.Copied, out.ID)
+		}
+		c.backups = append(c.backups, out)
+	}
+	if c.To.suffix == "" {
+		c.leaveSealed()
+	}
+	// Before the rest is compared nobody knows how much is to be sent: what was known holds.
+	c.state = state
+	c.state.Remaining = c.before.Remaining
+	return c.openKnown(ctx)
+}
+
+// proveList makes sure that it is known what content files a backup needs. Without that it cannot be copied.
+func (c *copier) proveList(ctx context.Context, out *outgoing) error {
+	if !out.Has(Files) {
+		return nil
+	}
+	list, err := openList(ctx, c.local, out.Manifest)
+	if err == nil {
+		err = finish([]*listCursor{list})
+		closeAll([]*listCursor{list})
+	}
+	if err != nil && ctx.Err() == nil {
+		c.breakOff(path.Join(out.ID, listName), err)
+		c.failed = append(c.failed, out.ID)
+		return nil
+	}
+	return ctx.Err()
+}
+
+// take pins a backup and reads its manifest as it is.
+func (c *copier) take(ctx context.Context, id string) (*outgoing, error) {
+	pin, err := PinBackup(c.local, id)
+	if err != nil {
+		return nil, err
+	}
+	out := &outgoing{pin: pin}
+	file, err := c.local.Open(ctx, path.Join(id, manifestName))
+	if err == nil {
+		out.raw, err = io.ReadAll(io.LimitReader(file, maxManifest))
+		err = errors.Join(err, file.Close())
+	}
+	if err == nil {
+		out.Manifest, err = parseManifest(bytes.NewReader(out.raw))
+	}
+	if err != nil {
+		pin.Close()
+		return nil, fmt.Errorf("read the manifest of backup %s: %w", id, err)
+	}
+	return out, nil
+}
+
+// compareManifest says whether a backup is there, as far as manifest, lists and instructions go.
+func (c *copier) compareManifest(ctx context.Context, out *outgoing) error {
+	raw, there, err := c.To.readRaw(ctx, out.ID)
+	if err != nil && !unreadable(err) {
+		return err
+	}
+	out.lacking = !bytes.Equal(raw, out.raw)
+	if there != nil && out.lacking {
+		c.taken, c.failed = append(c.taken, out.ID), append(c.failed, out.ID)
+		return nil
+	}
+	instructions, named := out.File(restoreName)
+	size, found := c.there.size(path.Join(out.ID, restoreName))
+	if named && (!found || size != instructions.Size) || c.damaged[path.Join(out.ID, restoreName)] {
+		out.lacking = true
+	}
+	_, listed := c.there.size(path.Join(out.ID, ciphertextName))
+	// A copy from before encryption was asked for is made again, encrypted.
+	if c.To.suffix != "" && (!listed || c.damaged[path.Join(out.ID, ciphertextName)]) {
+		out.lacking = true
+	}
+	return nil
+}
+
+// leaveSealed leaves alone what was copied encrypted by a configuration that no longer asks for it: these
+// copies are whole, and have other objects than the ones that would be sent now.
+func (c *copier) leaveSealed() {
+	c.backups = slices.DeleteFunc(c.backups, func(b *outgoing) bool {
+		_, sealed := c.there.size(path.Join(b.ID, ciphertextName))
+		if sealed && !b.lacking {
+			b.pin.Close()
+			return true
+		}
+		return false
+	})
+}
+
+// readDamaged reads which files of backups a verification has found damaged. Content files are many, and
+// are read from the list when they are compared.
+func (c *copier) readDamaged(ctx context.Context) error {
+	c.damaged = map[string]bool{}
+	next, end, err := readObjects(ctx, c.local, offsiteDamagedName, true)
+	if err != nil {
+		return err
+	}
+	defer end()
+	for {
+		o, err := next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !isPoolObject(o.name) {
+			c.damaged[o.name] = true
+		}
+	}
+}
+
+// openKnown brings sealed.list up to date: with what a copy that was killed has written of a new one, and
+// if it is lost with the newest list of ciphertext in the bucket. An object that is in none of them is sent
+// again: nobody here can read it, or say whether it is what it should be.
+func (c *copier) openKnown(ctx context.Context) error {
+	if c.To.suffix == "" {
+		return nil
+	}
+	known, end, err := c.knownBefore(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	newer := ofSlice(nil)
+	if c.knows {
+		var endNewer func()
+		if newer, endNewer, err = readObjects(ctx, c.local, sealedNewName, true); err != nil {
+			return err
+		}
+		defer endNewer()
+	}
+	return c.replaceKnown(ctx, func(add func(object) error) error {
+		return meetObjects(ctx, func(_ string, found []*object) error { return add(*firstOf(found)) }, newer, known)
+	})
+}
+
+func (c *copier) knownBefore(ctx context.Context) (next func() (object, error), end func(), err error) {
+	_, err = os.Lstat(c.local.Path(sealedName))
+	if !c.knows || errors.Is(err, os.ErrNotExist) {
+		return c.newestCiphertext(ctx)
+	}
+	return readObjects(ctx, c.local, sealedName, true)
+}
+
+// newestCiphertext is the list of the newest copy that has one that can be read.
+func (c *copier) newestCiphertext(ctx context.Context) (next func() (object, error), end func(), err error) {
+	for _, id := range slices.Backward(c.there.ids()) {
+		if _, there := c.there.size(path.Join(id, ciphertextName)); !there {
+			continue
+		}
+		from, err := openCompressed(ctx, c.To.objects, path.Join(id, ciphertextName))
+		if err != nil {
+			return nil, nil, err
+		}
+		return func() (object, error) {
+			o, err := from.next()
+			if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
+				c.Logger.Warn("a list of ciphertext cannot be read to its end; what it would name further is sent again", "backup", id, "err", err)
+				err = io.EOF
+			}
+			return o, err
+		}, from.close, nil
+	}
+	return ofSlice(nil), func() {}, nil
+}
+
+// replaceKnown writes sealed.list anew.
+func (c *copier) replaceKnown(ctx context.Context, produce func(add func(object) error) error) error {
+	if err := saveObjects(ctx, c.local, sealedName, produce); err != nil {
+		return fmt.Errorf("write down what is known of encrypted objects: %w", err)
+	}
+	return c.local.Remove(ctx, sealedNewName)
+}
+
+// saveObjects stores a list on this host.
+func saveObjects(ctx context.Context, s store.Store, name string, produce func(add func(object) error) error) error {
+	from, to := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w := newObjectWriter(to)
+		err := produce(w.add)
+		if err == nil {
+			err = w.to.Flush()
+		}
+		_ = to.CloseWithError(err)
+	}()
+	_, err := s.Save(ctx, name, store.Unknown, from)
+	_ = from.CloseWithError(errors.Join(err, io.ErrClosedPipe))
+	<-done
+	return err
+}
