@@ -101,7 +101,9 @@ func (o *ExtractOptions) entries(in *stream, each func(header *tar.Header, name 
 		if o.Want != nil && !o.Want(name) {
 			continue
 		}
-		if err := each(header, name, archive); err != nil {
+		if err := each(header, name, archive); errors.Is(err, ErrHostile) {
+			return err
+		} else if err != nil {
 			return fmt.Errorf("%q: %w", header.Name, torn(err))
 		}
 	}

@@ -100,6 +100,9 @@ func (s *stack) step(at *level, name string) (level, error) {
 	if at.name != "." {
 		path = at.name + "/" + name
 	}
+	if at.seen != nil {
+		at.seen[name] = struct{}{}
+	}
 	if elsewhere, mounted := s.mounts[path]; mounted {
 		d, err := elsewhere.walk("")
 		return level{dir: d, name: path}, err
