@@ -49,6 +49,8 @@ type tree struct {
 	// top is the first level that is in hand: the leaves below it are asked for one after the other.
 	top  *os.Root
 	name string // of top
+	// ours: nobody but backups reads it, so what was read need not stay in the page cache.
+	ours bool
 	// strange is told the path of everything whose name has no place in such a tree; nil if nobody asks.
 	strange func(path string)
 }

@@ -193,6 +193,9 @@ func (p *pool) transfer(from *tree, to io.Writer, want sum) (copied int64, err e
 		return 0, fmt.Errorf("%s %w: %w", want, errSource, err)
 	}
 	defer file.Close()
+	if from.ours {
+		defer leaveCache(file)
+	}
 	buffer := p.buffers.Get().([]byte)
 	defer p.buffers.Put(buffer) //nolint:staticcheck // half a megabyte is worth more than the header that Put allocates
 	digest := sha1.New()        //nolint:gosec // as above

@@ -336,6 +336,7 @@ func finish(lists []*listCursor) error {
 func closeAll(lists []*listCursor) {
 	for _, c := range lists {
 		c.decoder.Close()
+		leaveCache(c.file)
 		_ = c.file.Close()
 	}
 }

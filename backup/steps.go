@@ -190,7 +190,7 @@ func (c *creation) audit(ctx context.Context) error {
 		return fmt.Errorf("audit the content files: %w", err)
 	}
 	defer a.away.stop()
-	file, err := compressionOf(c.Config.Zstd).save(ctx, c.Store, listName, Files, func(to io.Writer) error {
+	file, err := compressionOf(c.Config.Zstd).forLists().save(ctx, c.Store, listName, Files, func(to io.Writer) error {
 		a.list = newListWriter(to)
 		return a.audit(ctx, from, c.named)
 	})

@@ -20,10 +20,20 @@ import (
 // 3 uses no more.
 const windowSize = 2 << 20
 
-// compression says how files are compressed; the zero value is how everybody does.
-type compression struct{ level, threads int }
+// listWindow is that of lists of content files. Sums do not repeat, so a larger one gains nothing, and many
+// lists are read at a time: a reader of one takes 0.2 MB instead of 3.4.
+const listWindow = 32 << 10
 
-func compressionOf(z config.Zstd) compression { return compression{z.Level, z.Threads} }
+// compression says how files are compressed; the zero value is how everybody does.
+type compression struct{ level, threads, window int }
+
+func compressionOf(z config.Zstd) compression { return compression{level: z.Level, threads: z.Threads} }
+
+// forLists is how lists of content files are compressed.
+func (c compression) forLists() compression {
+	c.window = listWindow
+	return c
+}
 
 func (c compression) options() []zstd.EOption {
 	level, threads := zstd.SpeedDefault, c.threads
@@ -33,7 +43,11 @@ func (c compression) options() []zstd.EOption {
 	if threads == 0 {
 		threads = min(4, runtime.GOMAXPROCS(0))
 	}
-	return []zstd.EOption{zstd.WithEncoderLevel(level), zstd.WithWindowSize(windowSize), zstd.WithEncoderConcurrency(threads)}
+	window := c.window
+	if window == 0 {
+		window = windowSize
+	}
+	return []zstd.EOption{zstd.WithEncoderLevel(level), zstd.WithWindowSize(window), zstd.WithEncoderConcurrency(threads)}
 }
 
 // save stores what produce writes, compressed, as a file of the backup in the making, and measures it on

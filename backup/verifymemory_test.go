@@ -11,8 +11,12 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/moodle-exporter/moodle-exporter/backup/store"
 	"github.com/moodle-exporter/moodle-exporter/internal/job"
@@ -41,7 +45,7 @@ func manyBlobs(t *testing.T, count int) VerifyOptions {
 	workers.Wait()
 	slices.SortFunc(blobs, compareBlobs)
 	must(t, s.MakeDir(stagingName))
-	list, err := compression{}.save(t.Context(), s, listName, Files, func(to io.Writer) error {
+	list, err := compression{}.forLists().save(t.Context(), s, listName, Files, func(to io.Writer) error {
 		w := newListWriter(to)
 		for _, b := range blobs {
 			if err := w.add(b); err != nil {
@@ -91,4 +95,96 @@ func TestVerifyMemoryIsFlat(t *testing.T) {
 	if heap := run.highest.Load(); heap == 0 || heap > 12<<20 {
 		t.Errorf("the heap grew to %d bytes", heap)
 	}
+}
+
+// TestManyListsTakeLittleMemory: a year of weekly backups and more, each with a list of its own, read at once.
+func TestManyListsTakeLittleMemory(t *testing.T) {
+	const backups, count = 90, 10_000
+	s := store.NewDirectory(SiteDir(t.TempDir(), "lms"))
+	must(t, s.Make())
+	blobs := make([]blob, count+backups)
+	for i := range blobs {
+		blobs[i] = blob{sha1.Sum(fmt.Appendf(nil, "tiny %d", i)), int64(i)}
+	}
+	for n := range backups {
+		listed := slices.Clone(blobs[n : n+count])
+		slices.SortFunc(listed, compareBlobs)
+		must(t, s.MakeDir(stagingName))
+		file, err := compression{}.forLists().save(t.Context(), s, listName, Files, func(to io.Writer) error {
+			w := newListWriter(to)
+			for _, b := range listed {
+				must(t, w.add(b))
+			}
+			return w.flush()
+		})
+		must(t, err)
+		id := time.Unix(int64(1_700_000_000+n*86400), 0).UTC().Format(job.IDLayout)
+		must(t, writeManifest(t.Context(), s, stagingName, &Manifest{Format: Format, ID: id, Site: "lms", Components: []string{Files}, Files: []File{file}}))
+		must(t, s.Rename(stagingName, id))
+	}
+	p := &pruner{store: s, now: time.Now(), at: func(string) {}}
+	lists, err := p.openLists(t.Context())
+	must(t, err)
+	defer closeAll(lists)
+	for _, middle := range []int{count / 4, count / 2} {
+		named := slices.SortedFunc(slices.Values(blobs), compareBlobs)[middle]
+		if found, err := namedBy(lists, named.sum); err != nil || !found {
+			t.Errorf("%v, %v", found, err)
+		}
+	}
+	var now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&now)
+	if len(lists) != backups || now.HeapAlloc > 48<<20 {
+		t.Errorf("%d lists take %d bytes", len(lists), now.HeapAlloc)
+	}
+	t.Logf("%d lists: %d KB", len(lists), now.HeapAlloc>>10)
+	must(t, finish(lists))
+}
+
+// TestVerifyLeavesTheCache: what was read does not stay in memory in the place of the site's files.
+func TestVerifyLeavesTheCache(t *testing.T) {
+	o := manyBlobs(t, 3)
+	dir := SiteDir(o.Dir, "lms")
+	var files []string
+	must(t, filepath.WalkDir(filepath.Join(dir, poolName), func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			files = append(files, path)
+		}
+		return err
+	}))
+	lists, err := filepath.Glob(filepath.Join(dir, "*", listName))
+	must(t, err)
+	files = append(files, lists...)
+	var s syscall.Statfs_t
+	must(t, syscall.Statfs(dir, &s))
+	syscall.Sync() // what is not on disk yet must stay
+	for _, path := range files {
+		if read(t, path); !cached(t, path) {
+			t.Fatalf("%s is read and not in the cache", path)
+		}
+	}
+	_, err = Verify(t.Context(), o, noRun{})
+	must(t, err)
+	for _, path := range files {
+		if cached(t, path) && s.Type != unix.TMPFS_MAGIC { // which is its own cache
+			t.Errorf("%s is in the cache", path)
+		}
+	}
+}
+
+// cached says whether the first page of a file is in memory.
+func cached(t *testing.T, path string) bool {
+	t.Helper()
+	file, err := os.Open(path)
+	must(t, err)
+	defer file.Close()
+	page, err := unix.Mmap(int(file.Fd()), 0, 1, unix.PROT_READ, unix.MAP_SHARED)
+	must(t, err)
+	defer func() { must(t, unix.Munmap(page)) }()
+	var resident [1]byte
+	if _, _, failed := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&page[0])), 1, uintptr(unsafe.Pointer(&resident))); failed != 0 {
+		t.Fatal(failed)
+	}
+	return resident[0]&1 != 0
 }

@@ -167,6 +167,7 @@ func (v *verifier) readPool(ctx context.Context) error {
 		return err
 	}
 	defer own.close()
+	own.ours = true
 	if v.ID == "" {
 		own.strange = func(name string) { v.note(Finding{File: path.Join(poolName, name), What: "foreign"}) }
 	}
