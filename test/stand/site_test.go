@@ -44,7 +44,7 @@ func TestSiteKinds(t *testing.T) {
 				{"check_database_schema", "", "Database structure is ok."},
 				{"purge_caches", "", ""},
 				{"cfg", "--name=release", site.Release},
-				{"checks", "--filter=tool_task", "OK: All checks are OK"},
+				{"checks", "--filter=tool_task", "OK: All 'status' checks OK"},
 			} {
 				out, err := site.CLI(t.Context(), step.script, strings.Fields(step.arguments)...).CombinedOutput()
 				if err != nil || !strings.Contains(string(out), step.want) || step.want == "" && len(out) > 0 {

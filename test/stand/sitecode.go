@@ -27,6 +27,7 @@ func (s *Site) writeCode() error {
 		"moodle/lib/clilib.php": filepath.Join(s.DocRoot, "lib/clilib.php"),
 		"moodle/cli":            filepath.Join(s.CodeDir, "admin/cli"),
 		"moodle/web":            s.DocRoot,
+		"moodle/replace":        filepath.Join(s.DocRoot, "admin/tool/replace/cli"),
 	} {
 		if err := copyEmbedded(from, to); err != nil {
 			return err

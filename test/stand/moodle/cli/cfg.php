@@ -32,6 +32,7 @@ if ($options['set'] !== null || $options['unset']) {
 }
 $value = $core ? ($CFG->$name ?? null) : get_config($component, $name);
 if ($value === null) {
+    fwrite(STDERR, "No such configuration variable found.\n");
     exit(3);
 }
 $text = $options['json'] ? json_encode($value) : (is_scalar($value) ? (string) $value : json_encode($value));

@@ -24,9 +24,11 @@ $checks = $options['type'] !== 'status' ? [] : [
     'tool_task_longrunningtasks' => ['Long running tasks', 'OK', 'No long running tasks'],
 ];
 $codes = ['OK' => 0, 'NA' => 0, 'INFO' => 0, 'WARNING' => 1, 'ERROR' => 2];
-$colours = ['OK' => 32, 'NA' => 37, 'INFO' => 34, 'WARNING' => 33, 'ERROR' => 31];
+// Coloured even where nobody sees it, as Moodle's own are; the words are in no language.
+$labels = ['OK' => "      \033[0;32m OK ", 'NA' => "      \033[1;30m NA ", 'INFO' => "    \033[0;34m INFO ",
+    'WARNING' => " \033[0;30m\033[43m WARNING ", 'ERROR' => "   \033[41m ERROR "];
 $worst = 'OK';
-$first = 'All checks are OK';
+$first = "All '$options[type]' checks OK";
 $table = '';
 foreach ($checks as $ref => [$name, $status, $summary]) {
     if ($options['filter'] !== '' && !str_contains($ref, $options['filter'])) {
@@ -36,9 +38,8 @@ foreach ($checks as $ref => [$name, $status, $summary]) {
         [$worst, $first] = [$status, "$name ($ref)"];
     }
     if ($options['verbose'] || $codes[$status] > 0) {
-        // Coloured even where nobody sees it, as Moodle's own are.
-        $table .= sprintf("   \033[%dm%8s\033[0m | %s (%s)\n%13s%s\n", $colours[$status], $status, $name, $ref, '', $summary);
+        $table .= sprintf("%10s| %-60s\n%10s| %-60s\n", $labels[$status] . "\033[0;0m", "$name ($ref)", '', "    $summary");
     }
 }
-echo ['OK' => 'OK', 'WARNING' => 'WARNING', 'ERROR' => 'CRITICAL'][$worst], ": $first\n", $table;
+echo ['OK' => 'OK', 'WARNING' => 'WARNING', 'ERROR' => 'CRITICAL'][$worst], ": $first\n", $table === '' ? '' : sprintf("%10s| %-60s\n", 'Status ', 'Check') . '----------+' . str_repeat('-', 68) . "\n", $table;
 exit($codes[$worst]);

@@ -6,15 +6,20 @@ require_once($CFG->libdir . '/clilib.php');
 $options = cli_options(['stop' => false, 'list' => false, 'force' => false, 'enable' => false, 'disable' => false,
     'disable-wait' => false, 'keep-alive' => 180, 'help' => false], ['h' => 'help', 's' => 'stop', 'l' => 'list', 'f' => 'force',
     'e' => 'enable', 'd' => 'disable', 'w' => 'disable-wait', 'k' => 'keep-alive']);
-$running = "SELECT classname FROM {task_scheduled} WHERE timestarted IS NOT NULL UNION ALL SELECT classname FROM {task_adhoc} WHERE timestarted IS NOT NULL";
+$running = "SELECT 'scheduled' AS type, classname, timestarted, hostname, pid FROM {task_scheduled} WHERE timestarted IS NOT NULL
+    UNION ALL SELECT 'adhoc', classname, timestarted, hostname, pid FROM {task_adhoc} WHERE timestarted IS NOT NULL";
 
 if ($options['help']) {
     echo "Execute periodic cron actions.\nOptions:\n-h --help -s --stop -l --list -f --force -e --enable -d --disable -w --disable-wait=600 -k --keep-alive=N\n";
     exit(0);
 }
 if ($options['list']) {
+    echo "The list of currently running tasks:\n";
+    $format = "%7s %-12s %-9s %-20s %-52s\n";
+    printf($format, 'PID', 'HOST', 'TYPE', 'TIME', 'CLASSNAME');
     foreach (sql_rows($running) as $task) {
-        echo "$task[classname]\n";
+        printf($format, $task['pid'], substr((string) $task['hostname'], 0, 12), $task['type'], time() - (int) $task['timestarted'] . ' secs',
+            substr($task['classname'], 0, 52));
     }
     exit(0);
 }
@@ -26,13 +31,15 @@ if ($options['enable'] || $options['disable']) {
 if ($options['disable-wait'] !== false) {
     $limit = time() + ($options['disable-wait'] === true ? 600 : (int) $options['disable-wait']);
     set_config('cron_enabled', '0');
-    while (count(sql_rows($running)) > 0) {
+    echo "Cron has been disabled for the site.\nAllocating ", $limit - time(), " secs for the tasks to finish.\n";
+    while (($left = count(sql_rows($running))) > 0) {
         if (time() >= $limit) {
-            echo "Waiting for tasks to finish timed out.\n";
+            echo "\nWait time elapsed, but $left task(s) still running.\nExiting with code 1.\n";
             exit(1);
         }
         usleep(100000);
     }
+    echo "\nAll scheduled and adhoc tasks finished.\n";
     exit(0);
 }
 if (CLI_MAINTENANCE) {

@@ -8,7 +8,7 @@ if ($options['help']) {
     echo "Maintenance mode settings.\nOptions:\n--enable --enablelater=MINUTES --enableold --disable -h --help\n";
     exit(0);
 }
-echo "== Site maintenance mode ($CFG->wwwroot) ==\n";
+echo "== Maintenance mode ($CFG->wwwroot) ==\n";
 $file = "$CFG->dataroot/climaintenance.html";
 if ($options['enablelater'] !== false) {
     if (is_file($file)) {
@@ -18,10 +18,12 @@ if ($options['enablelater'] !== false) {
     set_config('maintenance_later', (string) (time() + 60 * (int) $options['enablelater']));
     echo 'status: CLI maintenance mode will be enabled on ' . date('l, j F Y, g:i A', (int) $CFG->maintenance_later) . "\n";
 } else if ($options['enable']) {
+    if (is_file($file)) {
+        exit(0); // and not a word about it
+    }
     enable_cli_maintenance_mode();
     echo "Your site is currently in CLI maintenance mode, no web access is allowed.\n";
 } else if ($options['enableold']) {
-    @unlink($file);
     set_config('maintenance_enabled', '1');
     set_config('maintenance_later', null);
     echo "Your site is currently in maintenance mode (only admins can log in or use the site).\n";

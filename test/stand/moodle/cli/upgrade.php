@@ -10,19 +10,23 @@ if ($options['help']) {
     echo "Command line Moodle upgrade.\nOptions:\n--non-interactive --allow-unstable --is-pending --is-maintenance-required --maintenance=false\n";
     exit(0);
 }
+if (empty($CFG->version)) {
+    fwrite(STDERR, "Config table does not contain the version. You cannot continue.\n");
+    exit(1);
+}
 $code = code_version();
 $pending = upgrade_pending();
 if ((float) $code->version < (float) $CFG->version) {
-    fwrite(STDERR, "The code you are using is OLDER than the version that made these databases!\n");
+    fwrite(STDERR, "Error: The code you are using is older than the version recorded in the database.\n");
     exit(1);
-}
-if ($options['is-pending'] || $options['is-maintenance-required']) {
-    echo $pending ? "Moodle upgrade pending\n" : "No upgrade needed for the installed version $CFG->release ($CFG->version).\n";
-    exit($pending ? 2 : 0);
 }
 if (!$pending) {
     fwrite(STDERR, "No upgrade needed for the installed version $CFG->release ($CFG->version). Thanks for coming anyway!\n");
     exit(0);
+}
+if ($options['is-pending'] || $options['is-maintenance-required']) {
+    fwrite(STDERR, "An upgrade is pending\n"); // Moodle's cli_error, whatever the exit status.
+    exit(2);
 }
 if ((int) ini_get('max_input_vars') < 5000) {
     echo "== Environment ==\n!! max_input_vars !!\n[Error] this test must pass: PHP setting max_input_vars must be at least 5000.\n";
@@ -42,6 +46,7 @@ if (!$options['non-interactive']) {
 $log = fn(int $type, string $plugin, string $from, string $to, string $info) => sql_run(
     'INSERT INTO {upgrade_log} (type, plugin, version, targetversion, info, userid, timemodified) VALUES (?, ?, ?, ?, ?, 0, ?)',
     [$type, $plugin, $from, $to, $info, time()]);
+echo "-->System\n";
 set_config('upgraderunning', (string) (time() + 300));
 $log(0, 'core', $CFG->version, (string) $code->version, 'Starting core upgrade');
 try {
@@ -52,7 +57,7 @@ try {
     }
 } catch (Throwable $problem) {
     $log(2, 'core', $CFG->version, (string) $code->version, $problem->getMessage());
-    set_config('upgraderunning', null);
+    set_config('upgraderunning', null); // as Moodle's shutdown handler does
     echo "!!! {$problem->getMessage()} !!!\n";
     exit(1);
 }
@@ -63,5 +68,7 @@ foreach (['version', 'release', 'branch'] as $name) {
 foreach (plugins_on_disk() as $plugin => $version) {
     set_config('version', $version, $plugin);
 }
+set_config('allversionshash', versions_hash());
 set_config('upgraderunning', null);
+echo "++ Success (0.25 seconds) ++\n== Setting new default values ==\n";
 echo "Command line upgrade from $CFG->release to $code->release ($code->version) completed successfully.\n";

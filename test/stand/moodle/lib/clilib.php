@@ -60,12 +60,23 @@ function plugins_standard(): array {
     return $standard;
 }
 
-/** Whether code and database differ, also when a plugin was lost: Moodle compares a hash of all versions. */
+/** Whether code and database differ: as Moodle does, by the hash of all versions that the last upgrade has left. */
 function upgrade_pending(): bool {
     global $CFG;
-    $disk = plugins_on_disk();
-    $installed = plugins_installed();
-    ksort($disk);
-    ksort($installed);
-    return (float) code_version()->version !== (float) $CFG->version || $disk != $installed;
+    if ((float) code_version()->version > (float) $CFG->version) {
+        return true;
+    }
+    $left = (string) ($CFG->allversionshash ?? '');
+    if (str_starts_with($left, 'standin')) {
+        return $left !== versions_hash();
+    }
+    // That of a site that no upgrade of the stand-in has seen means nothing here.
+    return plugins_on_disk() != plugins_installed();
+}
+
+/** A hash of all versions on disk: a plugin whose code is lost changes it as well, until the next upgrade. */
+function versions_hash(): string {
+    $versions = ['core' => (string) code_version()->version] + plugins_on_disk();
+    ksort($versions);
+    return 'standin' . substr(sha1(json_encode($versions)), 7);
 }

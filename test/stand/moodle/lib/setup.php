@@ -4,7 +4,12 @@
 
 defined('CLI_SCRIPT') || define('CLI_SCRIPT', false);
 defined('ABORT_AFTER_CONFIG') || define('ABORT_AFTER_CONFIG', false);
-if (PHP_SAPI === 'cli' && !CLI_SCRIPT) {
+if (isset($_SERVER['REMOTE_ADDR'])) {
+    if (CLI_SCRIPT) {
+        echo 'Command line scripts can not be executed from the web interface';
+        exit(1);
+    }
+} else if (!CLI_SCRIPT) {
     echo "Command line scripts must define CLI_SCRIPT before requiring config.php\n";
     exit(1);
 }
@@ -42,12 +47,15 @@ if (ABORT_AFTER_CONFIG) {
     return;
 }
 
+// What is thrown ends a script as in Moodle: with the message on standard output.
+set_exception_handler(fn(Throwable $problem) => standin_error($problem instanceof mysqli_sql_exception ? 'Error reading from database' : $problem->getMessage()));
+
 // Everything from here on needs the database.
 mysqli_report(MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT);
 $options = $CFG->dboptions;
 try {
     $socket = $options['dbsocket'] ?? '';
-    $DB = new mysqli($CFG->dbhost, $CFG->dbuser, $CFG->dbpass, $CFG->dbname,
+    $DB = new moodle_database($CFG->dbhost, $CFG->dbuser, $CFG->dbpass, $CFG->dbname,
         (int) ($options['dbport'] ?? 0) ?: null, is_string($socket) && $socket !== '' ? $socket : null);
     $DB->set_charset('utf8mb4');
     $forced = (array) $CFG;
@@ -68,6 +76,18 @@ if ((int) ($CFG->maintenance_later ?? 0) > 0 && (int) $CFG->maintenance_later <=
 }
 if (!CLI_SCRIPT && !empty($CFG->maintenance_enabled)) {
     standin_closed('<title>' . site_name() . '</title>This site is undergoing maintenance and is currently not available');
+}
+
+/** As much of Moodle's database class as is used here. */
+class moodle_database extends mysqli {
+    public function get_field(string $table, string $field, array $conditions): string|false {
+        $where = implode(' AND ', array_map(fn(string $name): string => "$name = ?", array_keys($conditions)));
+        return sql_rows("SELECT $field AS value FROM {{$table}} WHERE $where LIMIT 1", array_values($conditions))[0]['value'] ?? false;
+    }
+
+    public function record_exists(string $table, array $conditions): bool {
+        return $this->get_field($table, '1', $conditions) !== false;
+    }
 }
 
 /** Ends with a message as Moodle prints it before it can load anything: on standard output. */
