@@ -81,6 +81,11 @@ func Show(ctx context.Context, dir, site, id string) (Listed, error) {
 	if err != nil {
 		return Listed{}, err
 	}
+	return pick(backups, site, id)
+}
+
+// pick finds one of these backups by ID or Latest. ErrNoSuchBackup if it is not among them.
+func pick(backups []Listed, site, id string) (Listed, error) {
 	for _, listed := range slices.Backward(backups) {
 		if listed.ID == id || id == Latest && listed.Good() && listed.Manifest.Complete() {
 			return listed, nil
