@@ -21,8 +21,9 @@ var MinIO = Tool{"MinIO", nil, []string{"minio"}}
 
 // MinIOOptions describe a server; the zero value speaks plain HTTP and keeps its data in dir/minio.
 type MinIOOptions struct {
-	TLS  bool   // with a self-signed certificate, see MinIOServer.CAFile
-	Data string // where objects lie, for example a small file system that can be filled
+	TLS    bool   // with a self-signed certificate, see MinIOServer.CAFile
+	Data   string // where objects lie, for example a small file system that can be filled
+	Region string // default us-east-1; it refuses requests that were signed for another
 }
 
 // MinIOServer is S3-compatible storage with a key of its own that may do everything.
@@ -63,13 +64,17 @@ func StartMinIO(ctx context.Context, dir string, options MinIOOptions) (*MinIOSe
 			return nil, fmt.Errorf("start MinIO: %w", err)
 		}
 	}
-	if err := m.connect(); err != nil {
+	if options.Region == "" {
+		options.Region = "us-east-1"
+	}
+	if err := m.connect(options.Region); err != nil {
 		return nil, fmt.Errorf("start MinIO: %w", err)
 	}
 	// With MINIO_CI_CD it takes a file system that is the root's or small.
 	environment := []string{
 		"MINIO_ROOT_USER=" + m.AccessKey, "MINIO_ROOT_PASSWORD=" + m.SecretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off",
 		"MINIO_CI_CD=1", "HOME=" + home, "GOMAXPROCS=2",
+		"MINIO_SITE_REGION=" + options.Region,
 	}
 	self := Account{UID: os.Getuid(), GID: os.Getgid()}
 	m.process, err = startProcess(ctx, "MinIO", filepath.Join(home, "output.log"), self, home, environment,
@@ -84,7 +89,7 @@ func StartMinIO(ctx context.Context, dir string, options MinIOOptions) (*MinIOSe
 }
 
 // connect makes a client that trusts the server's certificate.
-func (m *MinIOServer) connect() error {
+func (m *MinIOServer) connect(region string) error {
 	if m.CAFile != "" {
 		content, err := os.ReadFile(m.CAFile)
 		if err != nil {
@@ -95,7 +100,7 @@ func (m *MinIOServer) connect() error {
 		m.transport.TLSClientConfig = &tls.Config{RootCAs: pool}
 	}
 	client, err := minio.New(m.Address, &minio.Options{
-		Creds: credentials.NewStaticV4(m.AccessKey, m.SecretKey, ""), Secure: m.CAFile != "", Region: "us-east-1",
+		Creds: credentials.NewStaticV4(m.AccessKey, m.SecretKey, ""), Secure: m.CAFile != "", Region: region,
 		Transport: m.transport, MaxRetries: 1,
 	})
 	m.client = client
