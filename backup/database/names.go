@@ -38,3 +38,13 @@ func quoteText(text string) string {
 	}
 	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
 }
+
+// scratchOf says whether a schema was made by a restore of db.
+func scratchOf(schema, db string) bool {
+	for _, kind := range []string{StagedName(db, ""), OldName(db, "")} {
+		if id, found := strings.CutPrefix(schema, kind); found && id != "" && onlyScratch(schema) == nil && !strings.Contains(id, "_") {
+			return true
+		}
+	}
+	return false
+}
