@@ -189,6 +189,7 @@ func randomTree(t testing.TB, dir string, random *rand.Rand, files int) {
 	t.Helper()
 	must(t, os.MkdirAll(dir, 0o755))
 	dirs, regular := []string{dir}, []string{}
+	noise := rand.NewChaCha8([32]byte{byte(files)})
 	for i := range files {
 		parent := dirs[random.IntN(len(dirs))]
 		name := filepath.Join(parent, fmt.Sprintf("%c %d\n-ä", 'a'+rune(random.IntN(26)), i))
@@ -205,9 +206,7 @@ func randomTree(t testing.TB, dir string, random *rand.Rand, files int) {
 			if random.IntN(20) == 0 {
 				content = make([]byte, 3<<20+random.IntN(100))
 			}
-			for i := range content {
-				content[i] = byte(random.Uint32())
-			}
+			noise.Read(content)
 			must(t, os.WriteFile(name, content, 0o600))
 			regular = append(regular, name)
 		}

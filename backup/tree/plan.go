@@ -71,19 +71,23 @@ func Survey(live string) (Place, error) {
 		place.Why = "it is a mount point"
 	case len(points) > 0:
 		place.Why = "there are mount points in it"
-	case unix.Faccessat(unix.AT_FDCWD, place.Stage, unix.W_OK, unix.AT_EACCESS) != nil:
+	case !writable(place.Stage):
 		place.Why = "nothing can be made beside it"
-	}
-	if parent, err := absolute(place.Stage); err == nil && place.Why == "" {
-		if parent.fixed("") {
-			place.Why = "the directory that it lies in is immutable"
-		}
-		parent.close()
 	}
 	if place.Why != "" {
 		place.Way, place.Stage = ByEntries, real
 	}
 	return place, nil
+}
+
+// writable says whether entries can be made in a directory, and renamed.
+func writable(directory string) bool {
+	at, err := absolute(directory)
+	if err != nil {
+		return false
+	}
+	defer at.close()
+	return !at.fixed("") && unix.Faccessat(at.fd, ".", unix.W_OK, unix.AT_EACCESS) == nil
 }
 
 // settled follows the links of a path, also of one that does not exist or a link that leads nowhere.
@@ -118,6 +122,11 @@ func existing(path string) (string, error) {
 // absolute; staged and kept lie in directories of ours (MakeStaging) below Survey's Stage, and kept does
 // not exist. The kept tree of a link that is made to lead elsewhere stays where it is if kept is empty.
 func PlanDir(live, staged, kept string) ([]Move, Way, error) {
+	for _, given := range []string{live, staged, kept} {
+		if given != "" && !filepath.IsAbs(given) {
+			return nil, "", fmt.Errorf("plan the exchange of %s: the path %q is relative", live, given)
+		}
+	}
 	place, err := Survey(live)
 	if err != nil {
 		return nil, "", err
