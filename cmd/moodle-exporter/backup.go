@@ -79,7 +79,7 @@ func (e *environment) backUp(ctx context.Context, settings *config.Config, site 
 	runner := e.runner()
 	bar := newBar(e.stderr, "backup of "+site.Name)
 	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
-	err = runner.Do(ctx, job.Spec{Job: "backup", Site: site.Name}, func(ctx context.Context, run *job.Run) error {
+	err = runner.Do(ctx, job.Spec{Job: "backup", Site: site.Name, WorthMore: true}, func(ctx context.Context, run *job.Run) error {
 		options.Logger = run.Logger
 		makeWay(settings.Backup, run.Logger)
 		// A disk that is not there is a failed run like any other, for the record and its alert.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -17,8 +18,9 @@ type Run struct {
 	runner  *Runner
 	path    string
 	lock    *Lock
-	logfile *os.File
+	logfile *os.File     // nil if it could not be opened
 	own     *slog.Logger // to the run's own log alone
+	silent  bool         // it has been said that the record cannot be written
 
 	mu     sync.Mutex
 	record Record
@@ -76,7 +78,7 @@ func (run *Run) count(apply func(*Record)) {
 // end of the run says so.
 func (run *Run) change(apply func(*Record)) {
 	run.count(apply)
-	if err := run.save(); err != nil {
+	if err := run.save(); err != nil && !run.silent {
 		run.Logger.Warn("the record of this run cannot be written; metrics and status lag behind", "err", err)
 	}
 }
@@ -89,13 +91,11 @@ func (run *Run) save() error {
 	if err != nil {
 		return err
 	}
-	if err := WriteFile(run.path, append(content, '\n'), 0o640, run.runner.Group); err != nil {
-		return err
-	}
+	err = WriteFile(run.path, append(content, '\n'), 0o640, run.runner.Group)
 	if run.runner.Watch != nil {
 		run.runner.Watch(run.record)
 	}
-	return nil
+	return err
 }
 
 const heartbeatEvery = time.Second
@@ -149,7 +149,11 @@ func (run *Run) end(ctx context.Context, outcome error) error {
 	}
 	run.runner.remember(run.record)
 	run.runner.pruneLogs(run.record)
-	return errors.Join(err, run.logfile.Close())
+	if err != nil {
+		err = fmt.Errorf("the job %s has ended (%s), but that cannot be recorded: %w\nMetrics and status show the run before it. Make room for %s",
+			run.record.Job, run.record.State, err, run.runner.StateDir)
+	}
+	return errors.Join(err, run.close())
 }
 
 func stateOf(ctx context.Context, outcome error) State {

@@ -35,6 +35,9 @@ type Spec struct {
 	Held *Lock
 	// PlannedUntil announces the end of a maintenance window.
 	PlannedUntil *time.Time
+	// WorthMore goes on with a run that cannot be recorded, say because the disk of the state directory is
+	// full: what it makes is worth more than its record. The run then ends with an error, whatever it made.
+	WorthMore bool
 }
 
 // Do takes the lock, runs work and records how it went. The error is work's own, ErrLocked, or what kept
@@ -52,6 +55,13 @@ func (r *Runner) Do(ctx context.Context, spec Spec, work func(context.Context, *
 	run, err := r.begin(spec, lock)
 	if err != nil {
 		return fmt.Errorf("record the run: %w", err)
+	}
+	if err := run.open(); err != nil {
+		if !spec.WorthMore {
+			return fmt.Errorf("record the run: %w", errors.Join(err, run.close()))
+		}
+		run.silent = true
+		run.Logger.Error("this run cannot be recorded and goes on all the same; metrics and status show the run before it", "err", err)
 	}
 	stop := run.heartbeat(ctx)
 	err = guard(ctx, run, work)
@@ -74,11 +84,6 @@ func (r *Runner) begin(spec Spec, lock *Lock) (*Run, error) {
 	if spec.Site != config.HostName && !config.ValidName.MatchString(spec.Site) {
 		return nil, fmt.Errorf("%q is no site name", spec.Site)
 	}
-	for _, dir := range []string{r.StateDir, filepath.Join(r.StateDir, "jobs"), filepath.Join(r.StateDir, "jobs", spec.Site), filepath.Join(r.StateDir, "log")} {
-		if err := EnsureDir(dir, r.Group); err != nil {
-			return nil, err
-		}
-	}
 	path := filepath.Join(r.StateDir, "jobs", spec.Site, spec.Job+".json")
 	discardTemporaries(path)
 	last, err := previous(path)
@@ -94,17 +99,33 @@ func (r *Runner) begin(spec Spec, lock *Lock) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	logfile, err := r.openLog(record)
+	log := r.Logger.With("job", spec.Job, "site", spec.Site, "id", record.ID)
+	return &Run{runner: r, path: path, record: record, lock: lock, own: slog.New(slog.DiscardHandler), Logger: log}, nil
+}
+
+// open begins record and log on disk.
+func (run *Run) open() error {
+	r, site := run.runner, run.record.Site
+	for _, dir := range []string{r.StateDir, filepath.Join(r.StateDir, "jobs"), filepath.Join(r.StateDir, "jobs", site), filepath.Join(r.StateDir, "log")} {
+		if err := EnsureDir(dir, r.Group); err != nil {
+			return err
+		}
+	}
+	logfile, err := r.openLog(run.record)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	own := slog.NewTextHandler(logfile, nil)
-	run := &Run{runner: r, path: path, record: record, lock: lock, logfile: logfile, own: slog.New(own)}
-	run.Logger = slog.New(slog.NewMultiHandler(r.Logger.Handler(), own)).With("job", spec.Job, "site", spec.Site, "id", record.ID)
-	if err := run.save(); err != nil {
-		return nil, errors.Join(err, logfile.Close())
+	run.logfile, run.own = logfile, slog.New(own)
+	run.Logger = slog.New(slog.NewMultiHandler(r.Logger.Handler(), own)).With("job", run.record.Job, "site", site, "id", run.record.ID)
+	return run.save()
+}
+
+func (run *Run) close() error {
+	if run.logfile == nil {
+		return nil
 	}
-	return run, nil
+	return run.logfile.Close()
 }
 
 func (r *Runner) newRecord(spec Spec, last Record) (Record, error) {
