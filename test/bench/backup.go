@@ -2,133 +2,120 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"time"
+	"slices"
 )
 
-// usage is what a finished program took.
-type usage struct {
-	wall, cpu time.Duration
-	rss       int64 // its peak, bytes, without that of programs that it started
-}
-
-func measure(command *exec.Cmd) (usage, error) {
-	start := time.Now()
-	if err := command.Start(); err != nil {
-		return usage{}, err
-	}
-	ended, peak := make(chan struct{}), make(chan int64)
-	go func() {
-		// Not ru_maxrss: that counts the memory of this program as well, from which the other one was started.
-		var rss int64
-		for {
-			rss = max(rss, peakOf(command.Process.Pid))
-			select {
-			case <-ended:
-				peak <- rss
-				return
-			case <-time.After(5 * time.Millisecond):
-			}
-		}
-	}()
-	err := command.Wait()
-	wall := time.Since(start)
-	close(ended)
-	if err != nil {
-		err = fmt.Errorf("%v: %w", command.Args, err)
-	}
-	return usage{wall: wall, cpu: command.ProcessState.UserTime() + command.ProcessState.SystemTime(), rss: <-peak}, err
-}
-
-// peakOf is what the kernel says was the most memory of a process so far (VmHWM), 0 for one that has ended.
-func peakOf(pid int) int64 {
-	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(status)) {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
-			kilobytes, _ := strconv.ParseInt(fields[1], 10, 64)
-			return kilobytes << 10
-		}
-	}
-	return 0
-}
-
-// benchBackup takes old and new in turn: the old scripts' pipelines, a first backup, a repeat with one
-// percent of new files.
+// benchBackup takes the old scripts' pipelines, restic and ours in turn: a first backup, a repeat with one
+// percent of new content, reading all back, restoring, and copying to other storage.
 func (h *host) benchBackup(ctx context.Context) error {
-	var old, first, repeat []usage
-	for range h.rounds {
-		for _, one := range []struct {
-			into *[]usage
-			run  func(context.Context) (usage, error)
-		}{{&old, h.oldPipelines}, {&first, h.firstBackup}, {&repeat, h.repeatBackup}} {
-			figure, err := one.run(ctx)
-			if err != nil {
-				return err
-			}
-			*one.into = append(*one.into, figure)
-		}
+	old := func() *contender {
+		return &contender{name: "mysqldump | gzip, tar -czf of code and data", run: h.oldBackup}
 	}
-	fmt.Printf("%-44s %10s %10s %10s\n", "backup, median of rounds in turn", "wall s", "cpu s", "rss MB")
-	line := func(name string, figures []usage) time.Duration {
-		var wall, cpu []float64
-		var rss []int64
-		for _, f := range figures {
-			wall, cpu, rss = append(wall, f.wall.Seconds()), append(cpu, f.cpu.Seconds()), append(rss, f.rss)
-		}
-		fmt.Printf("%-44s %10.2f %10.2f %10d\n", name, median(wall), median(cpu), median(rss)>>20)
-		return time.Duration(median(wall) * float64(time.Second))
+	first := &contest{title: "first backup", rounds: h.rounds, prepare: h.empty, others: []*contender{old()},
+		ours: &contender{name: "moodle-exporter backup", run: h.ours("backup")}}
+	repeat := &contest{title: "repeat with 1 % new", rounds: h.rounds, prepare: h.grow, others: []*contender{old()},
+		ours: &contender{name: "moodle-exporter backup", run: h.ours("backup")}}
+	verify := &contest{title: "verify, reading all", rounds: h.rounds, others: []*contender{{name: "gzip -t", run: h.oldVerify}},
+		ours: &contender{name: "moodle-exporter backup verify all --read-data", run: h.ours("backup", "verify", "all", "--read-data")}}
+	restore := h.restoreContest()
+	if h.restic.present() {
+		first.others = append(first.others, &contender{name: "restic backup, with the dump on its standard input", run: h.restic.backup})
+		repeat.others = append(repeat.others, &contender{name: "restic backup, with the dump on its standard input", run: h.restic.backup})
+		verify.others = append(verify.others, &contender{name: "restic check --read-data", run: h.restic.check})
+		restore.others = append(restore.others, &contender{name: "restic restore, restic dump | mariadb", run: h.restic.restore})
 	}
-	was := line("mariadb-dump | gzip + tar -czf (code, data)", old)
-	now := line("moodle-exporter backup, first", first)
-	again := line("moodle-exporter backup, repeat with 1 % new", repeat)
-	fmt.Println()
-	show("budgets of a backup",
-		budget{what: "first one, times as fast as the old pipelines", measured: float64(was) / float64(now), limit: 5, atLeast: true},
-		budget{what: "repeat, times as fast as the old pipelines", measured: float64(was) / float64(again), limit: 30, atLeast: true},
-		budget{what: "most memory of the process, MB", measured: float64(max(largest(first), largest(repeat))) / 1e6, limit: 120})
+	contests := []*contest{first, repeat, verify, restore}
+	if !h.restic.present() {
+		fmt.Println("(restic is not installed and is left out)")
+	}
+	copied, err := h.copyContests(ctx, first, repeat)
+	if err != nil {
+		return err
+	}
+	if len(copied) == 2 { // each after the backup that it copies
+		contests = []*contest{first, copied[0], repeat, copied[1], verify, restore}
+	}
+	if err := h.compete(ctx, contests); err != nil {
+		return err
+	}
+	if err := h.tellSize(); err != nil {
+		return err
+	}
+	for _, c := range contests {
+		c.tell()
+	}
+	h.judge(first, repeat, verify, restore)
 	return nil
 }
 
-// oldPipelines is what the scripts did, without logs and /etc, which weigh nothing.
-func (h *host) oldPipelines(ctx context.Context) (usage, error) {
-	to := filepath.Join(h.dir, "old")
-	defer func() { _ = os.RemoveAll(to) }()
-	if err := os.MkdirAll(to, 0o700); err != nil {
-		return usage{}, err
+// judge holds the figures against what is promised.
+func (h *host) judge(first, repeat, verify, restore *contest) {
+	var budgets []budget
+	faster := func(c *contest, other int, limit float64) {
+		if c.ours != nil && other < len(c.others) && c.rounds > 0 {
+			budgets = append(budgets, budget{what: c.title + ", times as fast as " + []string{"the old pipelines", "restic"}[other],
+				measured: c.ours.times(c.others[other]), limit: limit, atLeast: true})
+		}
 	}
-	script := `set -e
-mariadb-dump --no-defaults -S "$1" -u "$2" --single-transaction --routines --triggers --events --hex-blob --opt "$3" | gzip >"$4/db.sql.gz"
-tar -czf "$4/code.tar.gz" -C "$(dirname "$5")" "$(basename "$5")"
-tar -czf "$4/data.tar.gz" -C "$(dirname "$6")" "$(basename "$6")"`
-	return measure(exec.CommandContext(ctx, "sh", "-c", script, "old", h.database.Socket, h.database.RootUser(), h.site.Database, to, h.site.CodeDir, h.site.Dataroot))
+	if h.name == "file-heavy" {
+		faster(first, 0, 5)
+		faster(repeat, 0, 30)
+	}
+	faster(repeat, 1, 2)
+	faster(restore, 0, 2)
+	faster(restore, 1, 2)
+	for _, c := range []*contest{first, repeat, verify, restore} {
+		if c.ours != nil && len(c.ours.figures) > 0 {
+			budgets = append(budgets, budget{what: c.title + ", most memory, MB", measured: float64(c.ours.median().rss) / 1e6, limit: 120})
+		}
+	}
+	show("budgets, promised for the sizes of -full", budgets...)
 }
 
-func (h *host) firstBackup(ctx context.Context) (usage, error) {
-	if err := os.RemoveAll(h.backups); err != nil {
-		return usage{}, err
+// empty removes all backups.
+func (h *host) empty(ctx context.Context) error {
+	repository := filepath.Join(h.dir, "restic")
+	if err := errors.Join(os.RemoveAll(h.backups), os.RemoveAll(repository)); err != nil {
+		return err
 	}
-	return measure(h.exporter(ctx, "backup"))
+	return h.restic.init(ctx, repository)
 }
 
-func (h *host) repeatBackup(ctx context.Context) (usage, error) {
-	if err := h.addFiles(h.files/100, h.bytes/100); err != nil {
-		return usage{}, err
-	}
-	return measure(h.exporter(ctx, "backup"))
+// ours runs our exporter.
+func (h *host) ours(words ...string) func(context.Context) (usage, error) {
+	return func(ctx context.Context) (usage, error) { return measure(h.exporter(ctx, words...)) }
 }
 
-// largest is the most memory that any of the programs took.
-func largest(figures []usage) (rss int64) {
-	for _, f := range figures {
-		rss = max(rss, f.rss)
+// tellSize says how much SQL there was in the last backup, by its manifest.
+func (h *host) tellSize() error {
+	manifests, err := filepath.Glob(filepath.Join(h.backups, "bench", "*", "manifest.json"))
+	if err != nil || len(manifests) == 0 {
+		return errors.Join(err, errors.New("there is no backup"))
 	}
-	return rss
+	text, err := os.ReadFile(slices.Max(manifests))
+	if err != nil {
+		return err
+	}
+	var manifest struct {
+		Files []struct {
+			Name        string
+			ContentSize int64 `json:"content_size"`
+		}
+		Filedir struct{ Blobs, Size int64 }
+	}
+	if err := json.Unmarshal(text, &manifest); err != nil {
+		return err
+	}
+	for _, file := range manifest.Files {
+		if file.Name == "database.sql.zst" {
+			fmt.Printf("in the last backup: %d MB of SQL, %d content files of %d MB; what ours writes is flushed to the disk within its time\n\n",
+				file.ContentSize/1_000_000, manifest.Filedir.Blobs, manifest.Filedir.Size/1_000_000)
+		}
+	}
+	return nil
 }

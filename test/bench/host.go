@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/user"
@@ -17,30 +16,46 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
 
+// set is what a site holds beside the fixture's rows and files.
+type set struct {
+	name  string
+	files int
+	bytes int64 // of them together
+	sql   int64 // bytes of SQL that the other rows make in a dump, roughly
+}
+
+type object = map[string]any
+
 // host is an ordinary Moodle host: one site with its database, web server, PHP pool and Redis.
 type host struct {
 	options
+	set
 	dir      string
 	database *stand.MariaDBServer
 	site     *stand.Site
 	config   string
+	settings object // what stands in it
 	backups  string
 	state    string
-	random   *rand.Rand
+	content  *content
+	restic   *restic
+	stock    stock // that a restore must bring back
+	rows     rows
 	watcher  *syscall.Credential // who the exporter runs as; nil: as this program, which is not root
 
 	closers []func() error
 }
 
-func startHost(ctx context.Context, dir string, o options) (h *host, err error) {
-	h = &host{options: o, dir: dir, config: filepath.Join(dir, "config.yml"), backups: filepath.Join(dir, "backups"),
-		state: filepath.Join(dir, "state"), random: rand.New(rand.NewPCG(1, 2))}
+func startHost(ctx context.Context, dir string, o options, s set) (h *host, err error) {
+	h = &host{options: o, set: s, dir: dir, config: filepath.Join(dir, "config.yml"), backups: filepath.Join(dir, "backups"),
+		state: filepath.Join(dir, "state"), content: newContent()}
+	h.restic = &restic{host: h, name: "restic"}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.close())
 		}
 	}()
-	if h.database, err = stand.StartMariaDB(ctx, dir, stand.MariaDBOptions{Settings: []string{"--innodb-buffer-pool-size=512M"}}); err != nil {
+	if h.database, err = stand.StartMariaDB(ctx, dir, stand.MariaDBOptions{Settings: []string{"--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M"}}); err != nil {
 		return h, err
 	}
 	h.closers = append(h.closers, h.database.Close)
@@ -55,7 +70,10 @@ func startHost(ctx context.Context, dir string, o options) (h *host, err error) 
 	if err := h.takeWatcher(ctx); err != nil {
 		return h, err
 	}
-	return h, errors.Join(h.startServers(ctx, port), h.addFiles(o.files, o.bytes))
+	if err := h.startServers(ctx, port); err != nil {
+		return h, err
+	}
+	return h, errors.Join(h.addFiles(ctx, s.files, s.bytes), h.addRows(ctx, s.sql))
 }
 
 // takeWatcher prepares what the exporter runs with on a real host: an account without any rights on the system, and one
@@ -105,8 +123,7 @@ func (h *host) startServers(ctx context.Context, port int) error {
 		return err
 	}
 	h.closers = append(h.closers, cache.Close)
-	type object = map[string]any
-	text, err := json.Marshal(object{ // JSON is YAML
+	h.settings = object{
 		"sites": []object{{"name": "bench", "dir": h.site.CodeDir, "database": object{
 			"admin":   object{"user": h.database.RootUser(), "socket": h.database.Socket},
 			"monitor": object{"user": "watcher", "socket": h.database.Socket, "password_file": filepath.Join(h.dir, "watcher.password")},
@@ -117,11 +134,16 @@ func (h *host) startServers(ctx context.Context, port int) error {
 		"nginx":        []string{web.StubStatusURL},
 		"redis":        []object{{"address": cache.Address}},
 		"certificates": object{"endpoints": []string{web.Address}},
-	})
+	}
+	return h.writeConfig(h.config)
+}
+
+func (h *host) writeConfig(path string) error {
+	text, err := json.Marshal(h.settings) // JSON is YAML
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(h.config, text, 0o644)
+	return os.WriteFile(path, text, 0o644)
 }
 
 func (h *host) close() (err error) {
@@ -132,30 +154,20 @@ func (h *host) close() (err error) {
 }
 
 func (h *host) describe() string {
-	return fmt.Sprintf("site with %d files of %d MB beside the fixture's", h.files, h.bytes/1_000_000)
-}
-
-// addFiles stores content that compresses by half, as a mix of documents and pictures does.
-func (h *host) addFiles(count int, bytes int64) error {
-	content := make([]byte, bytes/int64(max(count, 1)))
-	for range count {
-		for i := range content {
-			if i < len(content)/2 {
-				content[i] = byte(h.random.Uint32())
-			} else {
-				content[i] = "the quick brown fox "[i%20]
-			}
-		}
-		if _, err := h.site.StoreBlob(content); err != nil {
-			return err
-		}
+	caches := "all that is read has been read before (warm caches)"
+	if h.cold {
+		caches = "caches emptied before each measurement"
 	}
-	return nil
+	return fmt.Sprintf("== %s site: %d content files of %d MB beside the fixture's; %s", h.name, h.files, h.bytes/1_000_000, caches)
 }
 
 // exporter is a command of the binary under measurement.
 func (h *host) exporter(ctx context.Context, args ...string) *exec.Cmd {
-	global := []string{"--config.file=" + h.config, "--state.dir=" + h.state, "--path.dbus-socket=" + filepath.Join(h.dir, "no-bus"), "--log.level=error"}
+	return h.exporterWith(ctx, h.config, args...)
+}
+
+func (h *host) exporterWith(ctx context.Context, config string, args ...string) *exec.Cmd {
+	global := []string{"--config.file=" + config, "--state.dir=" + h.state, "--path.dbus-socket=" + filepath.Join(h.dir, "no-bus"), "--log.level=error"}
 	command := exec.CommandContext(ctx, h.binary, append(global, args...)...)
 	command.Stderr = os.Stderr
 	return command

@@ -1,7 +1,13 @@
 // Bench prints how moodle-exporter compares with what it replaces, as ratios measured in one run on one
-// machine: single figures of a busy machine mean little, pairs taken in turn mean something.
+// machine: single figures of a busy machine mean little, those taken in turn mean something.
 //
-//	go run ./test/bench [-files 4000] [-bytes 400000000] [-rounds 3] [-large]
+//	go run ./test/bench            two small sites, within minutes
+//	go run ./test/bench -full      15,000 files of 1.6 GB; 1 GB of SQL
+//	go run ./test/bench -million   also a site with 1,000,000 files
+//	go run ./test/bench -large     also scrapes of a site with 1,000,000 files and 3,000,000 log rows
+//
+// -only=backup and -only=scrape do one half. -cold empties the kernel's caches before each measurement, of
+// the whole machine; without it everything that is read has been read before.
 package main
 
 import (
@@ -22,22 +28,36 @@ import (
 
 // options of one run.
 type options struct {
-	binary  string
-	files   int   // content files of the file-heavy site
-	bytes   int64 // of them together
-	rounds  int   // of each backup measurement
-	scrapes int
-	large   bool // also a site with a million files and three million rows in its log
+	binary                   string
+	fileHeavy, databaseHeavy set
+
+	rounds   int // of each measurement
+	restores int // rounds that restore as well, which takes longest
+	scrapes  int
+	cold     bool
+	million  bool
+	large    bool
+	only     string
 }
 
 func main() {
-	o := options{binary: os.Getenv("MOODLE_EXPORTER_BINARY")}
-	flag.IntVar(&o.files, "files", 4000, "content files of the site")
-	flag.Int64Var(&o.bytes, "bytes", 400_000_000, "bytes of content")
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each backup")
+	o := options{binary: os.Getenv("MOODLE_EXPORTER_BINARY"), fileHeavy: set{name: "file-heavy"},
+		databaseHeavy: set{name: "database-heavy", files: 100, bytes: 10_000_000}}
+	full := flag.Bool("full", false, "the sizes for which budgets are promised: -files 15000 -bytes 1600000000 -sql 1000000000 -restores 3")
+	flag.IntVar(&o.fileHeavy.files, "files", 4000, "content files of the file-heavy site")
+	flag.Int64Var(&o.fileHeavy.bytes, "bytes", 400_000_000, "bytes of content, half of it incompressible")
+	flag.Int64Var(&o.databaseHeavy.sql, "sql", 120_000_000, "bytes of SQL of the database-heavy site")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each measurement")
+	flag.IntVar(&o.restores, "restores", 1, "rounds that restore as well")
 	flag.IntVar(&o.scrapes, "scrapes", 100, "scrapes of each exporter")
+	flag.BoolVar(&o.cold, "cold", false, "empty the caches of this machine before each measurement")
+	flag.BoolVar(&o.million, "million", false, "also back up a site with 1,000,000 files")
 	flag.BoolVar(&o.large, "large", false, "also scrape a site with 1,000,000 files and 3,000,000 log rows")
+	flag.StringVar(&o.only, "only", "", "backup or scrape")
 	flag.Parse()
+	if *full {
+		o.fileHeavy.files, o.fileHeavy.bytes, o.databaseHeavy.sql, o.restores = 15_000, 1_600_000_000, 1_000_000_000, 3
+	}
 	if o.binary == "" {
 		o.binary = "bin/moodle-exporter"
 	}
@@ -56,24 +76,43 @@ func run(ctx context.Context, o options) (err error) {
 	if o.binary, err = filepath.Abs(o.binary); err != nil {
 		return err
 	}
+	fmt.Printf("%s, %d processors, %s\n\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
+	scrape := func(ctx context.Context, h *host) error { return h.benchScrape(ctx) }
+	compare := func(ctx context.Context, h *host) error { return h.benchBackup(ctx) }
+	for _, part := range []struct {
+		wanted bool
+		set    set
+		bench  func(context.Context, *host) error
+	}{
+		{o.only != "scrape", o.fileHeavy, compare},
+		{o.only != "scrape", o.databaseHeavy, compare},
+		{o.only != "backup", set{name: "scraped", files: 1000, bytes: 50_000_000}, scrape},
+		{o.million, set{name: "a million files"}, func(ctx context.Context, h *host) error { return h.benchMillion(ctx) }},
+		{o.large, set{name: "large"}, func(ctx context.Context, h *host) error { return h.benchLarge(ctx) }},
+	} {
+		if part.wanted {
+			if err := onHost(ctx, o, part.set, part.bench); err != nil {
+				return fmt.Errorf("%s site: %w", part.set.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// onHost measures something on a host of its own, which then goes.
+func onHost(ctx context.Context, o options, s set, bench func(context.Context, *host) error) (err error) {
 	dir, remove, err := stand.MakeTempDir()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	h, err := startHost(ctx, dir, o)
+	h, err := startHost(ctx, dir, o, s)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
-	fmt.Printf("%s, %d processors, %s, %s\n\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.Version(), h.describe())
-	if err := h.benchBackup(ctx); err != nil {
-		return err
-	}
-	if err := h.benchScrape(ctx); err != nil || !o.large {
-		return err
-	}
-	return h.benchLarge(ctx)
+	fmt.Println(h.describe())
+	return bench(ctx, h)
 }
 
 // median of some figures.
