@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
 // ErrStillPending is an upgrade that ended with exit status 0 and left something to upgrade.
 var ErrStillPending = errors.New("upgrade.php says that all is well, and then that an upgrade is pending: the database does not have the versions of the code")
+
+// upgradedPart is what upgrade.php prints before each plugin that it upgrades, and before core ("System").
+var upgradedPart = regexp.MustCompile(`(?m)^-->(\w+)\s*$`)
 
 // UpgradeOptions change how Upgrade runs.
 type UpgradeOptions struct {
@@ -24,7 +28,10 @@ func (c CLI) Upgrade(ctx context.Context, o UpgradeOptions) error {
 	if o.AllowUnstable {
 		arguments = append(arguments, "--allow-unstable")
 	}
-	if _, err := c.run(ctx, "admin/cli/upgrade.php", arguments...); err != nil {
+	if output, err := c.run(ctx, "admin/cli/upgrade.php", arguments...); err != nil {
+		if at := upgradedPart.FindAllStringSubmatch(output, -1); len(at) > 0 {
+			err = fmt.Errorf("in its part %s: %w", at[len(at)-1][1], err)
+		}
 		return fmt.Errorf("upgrade the database of site %s: %w", c.Site.Name, err)
 	}
 	pending, err := c.IsPending(ctx)
