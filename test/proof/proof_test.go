@@ -1,5 +1,5 @@
-// Package proof_test attacks the built exporter at random moments while it backs up a busy site, prunes and
-// verifies: kill -9 of the run, of the program that dumps, and of the database server, and the
+// Package proof_test attacks the built exporter at random moments while it backs up a busy site, prunes, verifies
+// and copies: kill -9 of the run, of the program that dumps, and of the database server, and the
 // signals that end it in order. After each attack every backup is verified to its last byte by the exporter
 // itself, and read back without a line of the code that made it; the next run must succeed and leave nothing over.
 //
@@ -32,7 +32,7 @@ var seedFlag = flag.Uint64("seed", 0, "repeat the attacks of the run that printe
 
 // TestAttacked is one site on which run after run is attacked, each followed by one that is not.
 func TestAttacked(t *testing.T) {
-	stand.Need(t, stand.MariaDB, stand.PHP, stand.Zstd)
+	stand.Need(t, stand.MariaDB, stand.PHP, stand.Zstd, stand.MinIO)
 	wanted, known := kills[os.Getenv("PROOF")]
 	if !known {
 		t.Fatalf("PROOF is %q; it may be bounded or full", os.Getenv("PROOF"))
@@ -47,6 +47,14 @@ func TestAttacked(t *testing.T) {
 	s.grow(t, 3000)
 	for range kept {
 		s.backUp(t)
+	}
+	victims, turns := victims, turns
+	if s.canCopy() {
+		s.openBucket(t)
+	} else {
+		t.Log("COPIES ARE NOT ATTACKED: this exporter has no command `backup copy`")
+		victims = slices.DeleteFunc(slices.Clone(victims), func(v *victim) bool { return v == copies })
+		turns = slices.DeleteFunc(slices.Clone(turns), func(turn turn) bool { return turn.victim == copies })
 	}
 	for _, victim := range victims {
 		s.inPeace(t, victim)
@@ -98,6 +106,10 @@ func (s *site) survive(t *testing.T, turn turn, tally *tally) {
 		damaged = s.damage(t)
 	}
 	before := s.list(t)
+	var copied []string
+	if turn.victim == copies {
+		copied = s.inBucket(t)
+	}
 	runs := s.runs(t)
 	result := s.attack(t, turn)
 	s.awaitUnlocked(t)
@@ -112,8 +124,16 @@ func (s *site) survive(t *testing.T, turn turn, tally *tally) {
 		for _, id := range after {
 			s.readBack(t, id)
 		}
+		if turn.victim == copies {
+			s.allIn(t, copied...)
+			s.verifyCopies(t)
+		}
 		if !turn.victim.makes {
 			s.inPeace(t, turn.victim)
+		}
+		if turn.victim == copies {
+			s.allIn(t, slices.Concat(copied, after)...)
+			s.nothingBegun(t)
 		}
 	} else {
 		s.verifyFinds(t, damaged)

@@ -31,6 +31,8 @@ type site struct {
 	dir      string // holds everything, in backups, state and tmp
 	config   string // path of the configuration
 	strict   string // of one that keeps a single backup
+	offsite  string // of one that copies to storage; empty without it
+	storage  *stand.MinIOServer
 
 	mutex  sync.Mutex
 	serial int      // of stored files
@@ -52,18 +54,23 @@ func startSite(t *testing.T) *site {
 	must(t, err)
 	t.Cleanup(func() { must(t, s.pool.Close()) })
 	must(t, os.Mkdir(s.tmp(), 0o700))
-	s.config, s.strict = s.configure(t, "moodle-exporter.yml", kept), s.configure(t, "strict.yml", 1)
+	s.config, s.strict = s.configure(t, "moodle-exporter.yml", kept, ""), s.configure(t, "strict.yml", 1, "")
 	return s
 }
 
-// configure writes a configuration that keeps so many backups, and returns its path.
-func (s *site) configure(t *testing.T, name string, keep int) string {
+// configure writes a configuration that keeps so many backups, with more lines about backups, and returns its path.
+func (s *site) configure(t *testing.T, name string, keep int, more string) string {
 	t.Helper()
 	path := filepath.Join(s.dir, name)
 	must(t, os.WriteFile(path, fmt.Appendf(nil, `
 sites: [{name: lms, dir: %q, user: %q, database: {admin: {user: %q, socket: %q}}}]
-backup: {dir: %q, keep: {last: %d}, config_paths: [/etc/os-release], log_paths: [/etc/os-release], system_paths: [/etc/os-release]}
-`, s.CodeDir, s.Web.Name, s.database.RootUser(), s.database.Socket, s.backups(), keep), 0o600))
+backup:
+  dir: %q
+  keep: {last: %d}
+  config_paths: [/etc/os-release]
+  log_paths: [/etc/os-release]
+  system_paths: [/etc/os-release]
+%s`, s.CodeDir, s.Web.Name, s.database.RootUser(), s.database.Socket, s.backups(), keep, more), 0o600))
 	return path
 }
 

@@ -32,7 +32,7 @@ var (
 	prunes   = &victim{name: "prune", words: []string{"backup", "prune"}, keeps: 1}
 	verifies = &victim{name: "verify", words: []string{"backup", "verify", "all", "--read-data"}, damage: true, keeps: kept}
 
-	victims = []*victim{backups, verifies, prunes}
+	victims = []*victim{backups, verifies, copies, prunes}
 )
 
 // turn is one attack on one victim.
@@ -44,10 +44,10 @@ type turn struct {
 // turns are taken one after the other, again and again.
 var turns = []turn{
 	{backups, killRun}, {verifies, killRun}, {backups, killRun}, {prunes, killRun},
-	{backups, sigTerm}, {backups, killRun}, {verifies, killRun}, {backups, killDumper},
-	{prunes, killRun}, {backups, killRun}, {verifies, sigTerm}, {backups, killServerDumping},
-	{backups, killRun}, {verifies, killRun}, {prunes, sigInt}, {backups, killRun},
-	{prunes, killRun}, {backups, killServerAnytime}, {backups, killRun}, {backups, sigInt},
+	{copies, killRun}, {backups, sigTerm}, {backups, killRun}, {verifies, killRun}, {backups, killDumper},
+	{prunes, killRun}, {copies, killRun}, {backups, killRun}, {verifies, sigTerm}, {backups, killServerDumping},
+	{copies, sigTerm}, {backups, killRun}, {verifies, killRun}, {prunes, sigInt}, {backups, killRun},
+	{copies, killRun}, {prunes, killRun}, {backups, killServerAnytime}, {backups, killRun}, {backups, sigInt},
 }
 
 // inPeace runs a job that must succeed, and remembers how it went.
@@ -70,10 +70,11 @@ func (v *victim) took(time time.Duration) {
 // wordsOf is the command line. Pruning has a stricter configuration than the backups that come before it,
 // so that it has something to remove.
 func (s *site) wordsOf(v *victim) []string {
-	if v == prunes {
-		return append(v.words, "--config.file="+s.strict)
+	config := map[*victim]string{prunes: s.strict, copies: s.offsite}[v]
+	if config == "" {
+		config = s.config
 	}
-	return append(v.words, "--config.file="+s.config)
+	return append(v.words, "--config.file="+config)
 }
 
 // stepsOf are the steps in the record of a job's last run, finished or not.
