@@ -39,28 +39,3 @@ func TestBandwidthOverALongRun(t *testing.T) {
 		t.Error("waits although its context has ended, or there is no limit")
 	}
 }
-
-func TestBuffersLendWithinTheirTotal(t *testing.T) {
-	b := newBuffers(1 << 20)
-	_, first, err := b.get(t.Context(), 700<<10)
-	if err != nil {
-		t.Fatal(err)
-	}
-	soon, end := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer end()
-	if _, _, err := b.get(soon, 1); err == nil {
-		t.Error("lent more than there is")
-	}
-	first()
-	// One that is larger than all is lent alone.
-	large, second, err := b.get(t.Context(), 3<<20)
-	if err != nil || len(large) != 3<<20 {
-		t.Fatal(len(large), err)
-	}
-	second()
-	small, third, err := b.get(t.Context(), 0)
-	if err != nil || len(small) != 0 {
-		t.Error(len(small), err)
-	}
-	third()
-}

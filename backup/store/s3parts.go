@@ -1,13 +1,10 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5" //nolint:gosec // the protocol's checksum against damage on the way, not against an attacker
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -57,9 +54,9 @@ func (s *S3) saveParts(ctx context.Context, u upload, content *summing) error {
 // sendParts reads content to its end and sends it, a few parts at a time. The tag is the one that the
 // storage will give to the object.
 func (s *S3) sendParts(ctx context.Context, u upload, id string, content *summing) ([]minio.CompletePart, string, error) {
-	size := unknownPartSize
+	size := int64(unknownPartSize)
 	if u.size != Unknown {
-		size = int(max(partSize, (u.size+maxParts-1)/maxParts))
+		size = max(partSize, (u.size+maxParts-1)/maxParts)
 	}
 	var parts []*minio.CompletePart
 	tags := md5.New() //nolint:gosec // how S3 makes the tag
@@ -67,25 +64,25 @@ func (s *S3) sendParts(ctx context.Context, u upload, id string, content *summin
 	group.SetLimit(partsAtOnce)
 	var err error
 	for err == nil {
-		var part *part
-		if part, err = s.readPart(groupCtx, content, size); part == nil {
+		var part *buffer
+		if part, err = s.buffers.get(groupCtx, size); err != nil {
 			break
 		}
-		if part.size() == 0 && len(parts) > 0 {
-			part.release()
-			break
-		}
-		if len(parts) == maxParts {
-			part.release()
+		err = part.fill(content)
+		if err == nil && len(parts) == maxParts {
 			err = fmt.Errorf("larger than %d parts of %d bytes, the most that S3 takes", maxParts, size)
+		}
+		if err != nil && !isEnd(err) || part.size == 0 && len(parts) > 0 {
+			part.release()
 			break
 		}
-		tags.Write(part.sums.md5[:])
+		sums := part.sums()
+		tags.Write(sums.md5[:])
 		done := &minio.CompletePart{PartNumber: len(parts) + 1}
 		parts = append(parts, done)
 		group.Go(func() error {
 			defer part.release()
-			return s.sendPart(groupCtx, u, id, part, done)
+			return s.sendPart(groupCtx, u, id, part, sums, done)
 		})
 	}
 	if failed := group.Wait(); failed != nil {
@@ -98,33 +95,10 @@ func (s *S3) sendParts(ctx context.Context, u upload, id string, content *summin
 	return complete, fmt.Sprintf("%s-%d", hex.EncodeToString(tags.Sum(nil)), len(parts)), ended(u, content, err)
 }
 
-// part is what goes with one request.
-type part struct {
-	content []byte
-	sums    sums
-	release func()
-}
-
-func (p *part) size() int64 { return int64(len(p.content)) }
-
-// readPart reads up to size bytes. The last part comes with io.EOF or io.ErrUnexpectedEOF.
-func (s *S3) readPart(ctx context.Context, content io.Reader, size int) (*part, error) {
-	buffer, release, err := s.buffers.get(ctx, size)
-	if err != nil {
-		return nil, err
-	}
-	n, err := io.ReadFull(content, buffer)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		release()
-		return nil, err
-	}
-	return &part{content: buffer[:n], sums: sumsOf(buffer[:n]), release: release}, err
-}
-
-func (s *S3) sendPart(ctx context.Context, u upload, id string, part *part, done *minio.CompletePart) error {
+func (s *S3) sendPart(ctx context.Context, u upload, id string, part *buffer, sums sums, done *minio.CompletePart) error {
 	return s.retry(ctx, fmt.Sprintf("save %s, part %d", u.name, done.PartNumber), func(ctx context.Context) error {
-		sent, err := s.core.PutObjectPart(ctx, s.options.Bucket, s.key(u.name), id, done.PartNumber, bytes.NewReader(part.content), part.size(),
-			minio.PutObjectPartOptions{Md5Base64: part.sums.md5Base64(), Sha256Hex: part.sums.sha256Hex(), DisableContentSha256: plainOptions.DisableContentSha256})
+		sent, err := s.core.PutObjectPart(ctx, s.options.Bucket, s.key(u.name), id, done.PartNumber, part.content(), part.size,
+			minio.PutObjectPartOptions{Md5Base64: sums.md5Base64(), Sha256Hex: sums.sha256Hex(), DisableContentSha256: plainOptions.DisableContentSha256})
 		done.ETag = sent.ETag
 		return err
 	})

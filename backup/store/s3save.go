@@ -1,12 +1,7 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // the protocol's checksum against damage on the way, not against an attacker
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -75,18 +70,17 @@ func (s *S3) save(ctx context.Context, u upload, content io.Reader) (Stored, err
 
 // saveWhole sends an object in one request.
 func (s *S3) saveWhole(ctx context.Context, u upload, content *summing) error {
-	buffer, release, err := s.buffers.get(ctx, int(u.size))
+	buffer, err := s.buffers.get(ctx, u.size)
 	if err != nil {
 		return fmt.Errorf("save %s: %w", u.name, err)
 	}
-	defer release()
-	_, err = io.ReadFull(content, buffer)
-	if err := ended(u, content, err); err != nil {
+	defer buffer.release()
+	if err := ended(u, content, buffer.fill(content)); err != nil {
 		return err
 	}
-	sums := sumsOf(buffer)
+	sums := buffer.sums()
 	return s.commit(ctx, u, sums.etag(), func(ctx context.Context, options minio.PutObjectOptions) error {
-		_, err := s.core.PutObject(ctx, s.options.Bucket, s.key(u.name), bytes.NewReader(buffer), u.size, sums.md5Base64(), sums.sha256Hex(), options)
+		_, err := s.core.PutObject(ctx, s.options.Bucket, s.key(u.name), buffer.content(), u.size, sums.md5Base64(), sums.sha256Hex(), options)
 		return err
 	})
 }
@@ -96,7 +90,7 @@ func ended(u upload, content *summing, err error) error {
 	if err == nil && u.size != Unknown {
 		_, err = io.ReadFull(content, make([]byte, 1))
 	}
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err != nil && !isEnd(err) {
 		return fmt.Errorf("save %s: %w", u.name, err)
 	}
 	if u.size != Unknown && content.size > u.size {
@@ -150,17 +144,3 @@ func (s *S3) commit(ctx context.Context, u upload, etag string, send func(contex
 // plainOptions keep the library from signing chunk by chunk, which it prefers over plain HTTP to the digest of
 // the whole that we give it: storage calls damage in such a chunk a wrong key.
 var plainOptions = minio.PutObjectOptions{DisableContentSha256: true}
-
-// sums are the digests that go with a request, against damage on the way.
-type sums struct {
-	sha256 [sha256.Size]byte // signed with the request
-	md5    [md5.Size]byte
-}
-
-func sumsOf(content []byte) sums {
-	return sums{sha256: sha256.Sum256(content), md5: md5.Sum(content)} //nolint:gosec // see the import
-}
-
-func (s sums) sha256Hex() string { return hex.EncodeToString(s.sha256[:]) }
-func (s sums) md5Base64() string { return base64.StdEncoding.EncodeToString(s.md5[:]) }
-func (s sums) etag() string      { return hex.EncodeToString(s.md5[:]) }
