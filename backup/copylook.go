@@ -14,6 +14,11 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/backup/store"
 )
 
+// aborter is a store in which uploads that were never finished take room.
+type aborter interface {
+	AbortIncomplete(ctx context.Context, prefix string) (int, error)
+}
+
 // look finds out what there is here and there.
 func (c *copier) look(ctx context.Context) (err error) {
 	if c.dir, err = makeOffsiteDir(c.local); err != nil {
@@ -21,6 +26,12 @@ func (c *copier) look(ctx context.Context) (err error) {
 	}
 	if c.before, c.knows, err = loadCopied(ctx, c.local, c.To.Place); err != nil {
 		c.Logger.Warn("what was known of the copies is read anew from the bucket", "err", err)
+	}
+	if uploads, can := c.To.objects.(aborter); can {
+		// A copy that was killed may have begun some; nobody else uploads to this place.
+		if _, err := uploads.AbortIncomplete(ctx, ""); err != nil {
+			return err
+		}
 	}
 	if c.there, err = c.To.list(ctx, c.dir, nil, func(string) {}); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -239,3 +240,13 @@ func makeOffsiteDir(s store.Local) (string, error) {
 	}
 	return dir, nil
 }
+
+// MakeOffsiteDir makes, beside the backups of a site in dir, the place of what this host knows of their copies.
+func MakeOffsiteDir(dir, site string) error {
+	_, err := makeOffsiteDir(store.NewDirectory(SiteDir(dir, site)))
+	return err
+}
+
+// CopyLockPath is the lock that a job holds while it changes the copies of a site's backups. It keeps out no
+// backup.
+func CopyLockPath(dir, site string) string { return filepath.Join(dir, site, offsiteDir, ".lock") }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/moodle-exporter/moodle-exporter/backup/store"
 )
@@ -46,6 +47,26 @@ func ShowOffsite(ctx context.Context, dir, site, id string, from *Offsite) (List
 		return Listed{}, err
 	}
 	return pick(copies, site, id)
+}
+
+// FindOffsite finds the copy that is meant by an ID or Latest; empty for "all". ErrNoSuchBackup.
+func FindOffsite(ctx context.Context, dir, site, id string, from *Offsite) (string, error) {
+	copies, err := ListOffsite(ctx, dir, site, from)
+	if err != nil {
+		return "", err
+	}
+	// Copies that were made and of which nothing is left are for the verification to tell.
+	state, _, _ := loadCopied(ctx, store.NewDirectory(SiteDir(dir, site)), from.Place)
+	if id == "all" && len(copies)+len(state.Copied) > 0 {
+		return "", nil
+	}
+	for _, c := range slices.Backward(copies) {
+		// Other than for a restore, the latest one is meant whether or not something is known against it.
+		if c.ID == id || id == Latest && (c.Manifest == nil || c.Manifest.Complete()) {
+			return c.ID, nil
+		}
+	}
+	return "", fmt.Errorf("%w: there is no copy of %s of site %s", ErrNoSuchBackup, id, site)
 }
 
 // filesOfBackups is a listing without the content files: few requests, whatever the size of the pool.

@@ -34,27 +34,39 @@ func backupCreateCommand(app *kingpin.Application) (string, action) {
 		if err != nil {
 			return err
 		}
-		found, err := e.findSites(ctx, settings, *site)
-		if err != nil && *site != "" {
-			return err
-		}
-		var failures sites
+		return e.backUpAll(ctx, settings, *site, components(*only), *dry)
+	}
+}
+
+// backUpAll backs up every site of this host, or the named one.
+func (e *environment) backUpAll(ctx context.Context, settings *config.Config, site string, only []string, dry bool) error {
+	found, err := e.findSites(ctx, settings, site)
+	if err != nil && site != "" {
+		return err
+	}
+	var failures sites
+	if err != nil {
+		failures = append(failures, err)
+	}
+	for _, one := range found {
+		err := e.backUp(ctx, settings, one, only, dry)
 		if err != nil {
+			failures = append(failures, fmt.Errorf("backup of %s: %w", one.Name, err))
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if made := err == nil || errors.Is(err, job.ErrPartial); !made || dry {
+			continue
+		}
+		if err := e.copyNew(ctx, settings, one.Name); err != nil {
 			failures = append(failures, err)
 		}
-		for _, one := range found {
-			if err := e.backUp(ctx, settings, one, components(*only), *dry); err != nil {
-				failures = append(failures, fmt.Errorf("backup of %s: %w", one.Name, err))
-			}
-			if ctx.Err() != nil {
-				break
-			}
-		}
-		if len(failures) == 0 {
-			return nil
-		}
-		return failures
 	}
+	if len(failures) == 0 {
+		return nil
+	}
+	return failures
 }
 
 func components(only string) []string {

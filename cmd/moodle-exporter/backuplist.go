@@ -10,12 +10,14 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
+	"github.com/moodle-exporter/moodle-exporter/internal/config"
 )
 
 func backupListCommand(app *kingpin.Application) (string, action) {
 	command := backupClause(app).Command("list", "The backups there are, oldest first.")
 	site := command.Flag("site", "Only those of this site.").String()
 	asJSON := command.Flag("json", "Print the manifests.").Bool()
+	from := fromFlag(command)
 	return command.FullCommand(), func(ctx context.Context, e *environment) error {
 		settings, err := e.config()
 		if err != nil {
@@ -27,8 +29,8 @@ func backupListCommand(app *kingpin.Application) (string, action) {
 		head := func() {
 			_, _ = fmt.Fprintln(table, "SITE\tID\tMADE\tTOOK\tRESTORES TO\tNEWLY STORED\tMOODLE\tCOMPONENTS\tSTATE")
 		}
-		err = e.eachSiteWithBackups(settings, *site, func(site string) error {
-			found, err := backup.List(ctx, settings.Backup.Dir, site)
+		err = e.eachList(ctx, settings, *from, *site, func(site string, list backups) error {
+			found, err := list.all(ctx)
 			for _, listed := range found {
 				if *asJSON {
 					if listed.Manifest != nil {
@@ -54,6 +56,33 @@ func backupListCommand(app *kingpin.Application) (string, action) {
 		}
 		return err
 	}
+}
+
+// backups are those of one site, on this host or off-site.
+type backups struct {
+	all func(context.Context) ([]backup.Listed, error)
+	one func(ctx context.Context, id string) (backup.Listed, error)
+}
+
+// eachList calls look with the backups of every site, or the named one, in the place that is meant.
+func (e *environment) eachList(ctx context.Context, settings *config.Config, from, site string, look func(site string, list backups) error) error {
+	dir := settings.Backup.Dir
+	if from == fromOffsite {
+		return e.eachSiteOffsite(ctx, settings, site, access{}, func(site string, place *backup.Offsite) error {
+			return look(site, backups{
+				func(ctx context.Context) ([]backup.Listed, error) { return backup.ListOffsite(ctx, dir, site, place) },
+				func(ctx context.Context, id string) (backup.Listed, error) {
+					return backup.ShowOffsite(ctx, dir, site, id, place)
+				},
+			})
+		})
+	}
+	return e.eachSiteWithBackups(settings, site, func(site string) error {
+		return look(site, backups{
+			func(ctx context.Context) ([]backup.Listed, error) { return backup.List(ctx, dir, site) },
+			func(ctx context.Context, id string) (backup.Listed, error) { return backup.Show(ctx, dir, site, id) },
+		})
+	})
 }
 
 func row(table *tabwriter.Writer, site string, listed backup.Listed) {
@@ -88,14 +117,15 @@ func backupShowCommand(app *kingpin.Application) (string, action) {
 	id := command.Arg("id", "ID of the backup, or latest.").Required().String()
 	site := command.Flag("site", "The site, if there are backups of several.").String()
 	asJSON := command.Flag("json", "Print the manifest.").Bool()
+	from := fromFlag(command)
 	return command.FullCommand(), func(ctx context.Context, e *environment) error {
 		settings, err := e.config()
 		if err != nil {
 			return err
 		}
 		found := 0
-		err = e.eachSiteWithBackups(settings, *site, func(site string) error {
-			listed, err := backup.Show(ctx, settings.Backup.Dir, site, *id)
+		err = e.eachList(ctx, settings, *from, *site, func(_ string, list backups) error {
+			listed, err := list.one(ctx, *id)
 			if err != nil {
 				return err
 			}

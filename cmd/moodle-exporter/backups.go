@@ -44,7 +44,7 @@ func backupState(facts *probe.SiteFacts, settings *config.Config) collector.Back
 		BaselineDuration: time.Duration(found.BaselineTime * float64(time.Second)),
 		MissingFiles:     found.Missing, AcceptedMissing: found.Accepted, DamagedFiles: found.Damaged,
 		Verify:  collector.Rehearsal{MaxAge: verifyMaxAge},
-		Offsite: collector.Offsite{Enabled: settings.Backup.Offsite != nil},
+		Offsite: offsiteState(found, placeOf(settings.Backup.Offsite, facts.Name)),
 	}
 	if v := found.Verify; v != nil {
 		state.Verify.LastResult = &v.Intact
@@ -59,6 +59,19 @@ func backupState(facts *probe.SiteFacts, settings *config.Config) collector.Back
 		state.Components = append(state.Components, component)
 	}
 	return state
+}
+
+// offsiteState is what is known of the copies in a place. What is known of another place is worth nothing:
+// then all there is still has to be copied.
+func offsiteState(found backup.Inventory, place string) collector.Offsite {
+	if place == "" {
+		return collector.Offsite{}
+	}
+	pending := found.StoredBytes
+	if found.Offsite.Place == place {
+		pending = found.Offsite.Pending
+	}
+	return collector.Offsite{Enabled: true, PendingBytes: &pending}
 }
 
 // drillMaxAge is a monthly rehearsal and some days.
@@ -81,7 +94,11 @@ func addRun(state *collector.BackupState, record job.Record) {
 			state.Drill.LastDuration = took
 		}
 	case "copy":
-		pending := max(0, record.TotalBytes-record.DoneBytes)
-		state.Offsite.LastSuccess, state.Offsite.PendingBytes = success, &pending
+		state.Offsite.LastSuccess = success
+		// Between two looks a copy at work knows better. How one ended does not tell what is pending: it may
+		// have failed before it knew, and backups may have been made since.
+		if pending := max(0, record.TotalBytes-record.DoneBytes); record.State == job.Running && record.TotalBytes > 0 {
+			state.Offsite.PendingBytes = &pending
+		}
 	}
 }

@@ -21,20 +21,30 @@ func backupVerifyCommand(app *kingpin.Application) (string, action) {
 	id := command.Arg("id", "ID of a backup, latest, or all.").Default("all").String()
 	site := command.Flag("site", "Only backups of this site.").String()
 	readData := command.Flag("read-data", fmt.Sprintf("Read all that is stored. Without it a run reads one of %d shares, the next run the next one; names and sizes are compared for all.", backup.Shares)).Bool()
+	from := fromFlag(command)
+	identity := command.Flag("identity", "File with the private age key that opens encrypted copies. Without it they are proven by the digests that were written down when they were sent.").String()
 	return command.FullCommand(), func(ctx context.Context, e *environment) error {
 		settings, err := e.config()
 		if err != nil {
 			return err
 		}
-		return e.eachSiteWithBackup(ctx, settings, *site, *id, func(site, id string) error {
-			options := backup.VerifyOptions{Dir: settings.Backup.Dir, Site: site, ID: id, ReadData: *readData, Clock: e.clock}
-			return e.onBackups(ctx, settings, "verify", site, func(ctx context.Context, run *job.Run) (func() error, error) {
-				options.Logger = run.Logger
-				report, err := backup.Verify(ctx, options, run)
-				return func() error { return e.sayIntact(site, report) }, err
-			})
-		})
+		if *from == fromOffsite {
+			return e.verifyCopies(ctx, settings, *site, *id, *readData, access{identity: *identity})
+		}
+		return e.verify(ctx, settings, *site, *id, *readData)
 	}
+}
+
+// verify proves the backups that are meant by id, of every site or of the named one.
+func (e *environment) verify(ctx context.Context, settings *config.Config, site, id string, readData bool) error {
+	return e.eachSiteWithBackup(ctx, settings, site, id, func(site, id string) error {
+		options := backup.VerifyOptions{Dir: settings.Backup.Dir, Site: site, ID: id, ReadData: readData, Clock: e.clock}
+		return e.onBackups(ctx, settings, "verify", site, func(ctx context.Context, run *job.Run) (func() error, error) {
+			options.Logger = run.Logger
+			report, err := backup.Verify(ctx, options, run)
+			return func() error { return e.sayIntact(site, report) }, err
+		})
+	})
 }
 
 // sayIntact is one line for a person; under cron nobody wants to read that all is well.

@@ -52,7 +52,7 @@ type register func(app *kingpin.Application) (name string, run action)
 // commands are all there are.
 var commands = []register{
 	serveCommand, probeCommand, backupCreateCommand, backupListCommand, backupShowCommand,
-	backupVerifyCommand, backupPruneCommand, acceptMissingCommand,
+	backupVerifyCommand, backupPruneCommand, backupCopyCommand, acceptMissingCommand,
 	statusCommand, jobsListCommand, jobsShowCommand,
 	configCheckCommand, configShowCommand, configInitCommand, configGrantsCommand,
 	alertsExportCommand,
