@@ -7,6 +7,7 @@ import (
 
 	"github.com/moodle-exporter/moodle-exporter/collector"
 	"github.com/moodle-exporter/moodle-exporter/internal/certificate"
+	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 )
 
 // certificates makes the collector and starts its handshakes, which end with ctx.
@@ -21,8 +22,13 @@ func (h *host) endpoints() []string {
 	if configured := h.settings.Load().Certificates.Endpoints; len(configured) > 0 {
 		return configured
 	}
+	return endpointsOf(h.view.Sites())
+}
+
+// endpointsOf are the addresses of the sites that are served by https.
+func endpointsOf(sites []*moodle.Site) []string {
 	var found []string
-	for _, site := range h.view.Sites() {
+	for _, site := range sites {
 		address, err := url.Parse(site.Config.WWWRoot)
 		if err != nil || address.Scheme != "https" {
 			continue

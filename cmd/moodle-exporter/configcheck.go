@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
+	"github.com/moodle-exporter/moodle-exporter/internal/maintenance"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 )
 
@@ -81,6 +82,9 @@ func configCheckCommand(app *kingpin.Application) (string, action) {
 	return command.FullCommand(), func(ctx context.Context, e *environment) error {
 		settings, err := e.config()
 		if err != nil {
+			return err
+		}
+		if err := maintenance.Check(settings.Maintenance, e.maintenanceTasks(settings)); err != nil {
 			return err
 		}
 		said := "it does not exist, and an ordinary host needs none"

@@ -21,7 +21,9 @@ type Task struct {
 	// Disruptive tasks are noticed by the users of the site: they wait for the window, and are not tried again by
 	// themselves when they fail.
 	Disruptive bool
-	Run        func(ctx context.Context, run *job.Run) error
+	// Alone tasks hold the locks of all sites while they run: a backup must not lose its database under way.
+	Alone bool
+	Run   func(ctx context.Context, run *job.Run) error
 	// Preview says what Run would do, and changes nothing.
 	Preview func(ctx context.Context, to io.Writer) error
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,7 +23,9 @@ type Options struct {
 	Settings config.Maintenance
 	Tasks    []Task         // all that can be done, in order
 	Zone     *time.Location // of the schedules and the window
-	Runner   *job.Runner    // its state directory, locks and clock are used too
+	// Sites names the sites of this host, for their locks.
+	Sites  func(context.Context) []string
+	Runner *job.Runner // its state directory, locks and clock are used too
 	// Now names a schedule whose tasks are done at once; empty for those that are due.
 	Now string
 }
@@ -60,7 +63,7 @@ func Run(ctx context.Context, o Options) error {
 	if len(doing) == 0 {
 		return nil
 	}
-	spec := job.Spec{Job: Job, Site: config.HostName, Held: lock, PlannedUntil: planned(doing, o.Runner.Clock(), o.Zone, o.Settings.Window)}
+	spec := job.Spec{Job: Job, Site: config.HostName, Held: lock}
 	return o.Runner.Do(ctx, spec, func(ctx context.Context, run *job.Run) error { return o.work(ctx, run, doing, &memory) })
 }
 
@@ -91,40 +94,89 @@ func (o *Options) has(name string) bool {
 	return false
 }
 
-// work does one chore after another.
+// work does one chore after another. What is not begun stays due.
 func (o *Options) work(ctx context.Context, run *job.Run, doing []chore, memory *state) error {
 	var failures Failures
 	for _, one := range doing {
 		if ctx.Err() != nil {
-			break // what was not begun stays due
+			break
 		}
-		now := o.Runner.Clock()
-		if o.Now == "" && !one.may(now, o.Zone, o.Settings.Window) {
+		if o.Now == "" && !one.may(o.Runner.Clock(), o.Zone, o.Settings.Window) {
 			run.Logger.Info("the window has closed meanwhile; the task waits for the next one", "task", one.Name)
 			continue
 		}
-		for _, t := range one.turns {
-			t.entry.begin(t.cron, now, o.Zone)
+		err, fatal := o.alone(ctx, one, func() (error, error) { return o.begun(ctx, run, one, memory) })
+		if onlyLocked(err) && o.Now == "" {
+			run.Logger.Info("the task waits for the next call", "task", one.Name, "err", err)
+			continue
 		}
-		if err := memory.write(o.Runner.StateDir, o.Runner.Group); err != nil {
-			return errors.Join(failures.orNil(), err) // what cannot be remembered would be done every hour
-		}
-		err := run.Step(ctx, one.Name, func(ctx context.Context) error { return one.Run(ctx, run) })
 		if err != nil {
 			failures = append(failures, Failure{one.Name, err})
 			run.Logger.Info("a task has failed; the others go on", "task", one.Name, "err", err)
 		}
-		for _, t := range one.turns {
-			t.entry.end(o.Runner.Clock(), err)
-		}
-		if err := memory.write(o.Runner.StateDir, o.Runner.Group); err != nil {
-			return errors.Join(failures.orNil(), err)
+		if fatal != nil {
+			return errors.Join(failures.orNil(), fatal)
 		}
 	}
 	if err := failures.orNil(); err != nil {
 		return err
 	}
 	return ctx.Err()
+}
+
+// alone takes the locks of the sites for a chore that wants them. ErrLocked if a job is at work on one of them.
+func (o *Options) alone(ctx context.Context, one chore, do func() (err, fatal error)) (err, fatal error) {
+	if !one.Alone {
+		return do()
+	}
+	var paths []string
+	for _, site := range o.Sites(ctx) {
+		paths = append(paths, filepath.Join(o.Runner.LockDir, site+".lock"))
+	}
+	lock, err := job.Acquire(paths...)
+	if err != nil {
+		return err, nil
+	}
+	defer lock.Release()
+	return do()
+}
+
+// begun does one chore, and remembers that before and after. What cannot be remembered is fatal: it would be done again
+// every hour.
+func (o *Options) begun(ctx context.Context, run *job.Run, one chore, memory *state) (err, fatal error) {
+	now := o.Runner.Clock()
+	before := make([]entry, len(one.turns))
+	for i, t := range one.turns {
+		before[i] = *t.entry
+		t.entry.begin(t.cron, now, o.Zone)
+	}
+	if err := memory.write(o.Runner.StateDir, o.Runner.Group); err != nil {
+		return nil, err
+	}
+	if one.Disruptive {
+		run.Announce(planned(now, o.Zone, o.Settings.Window))
+		defer run.Announce(time.Time{})
+	}
+	err = run.Step(ctx, one.Name, func(ctx context.Context) error { return one.Run(ctx, run) })
+	for i, t := range one.turns {
+		if onlyLocked(err) {
+			*t.entry = before[i] // another job has the site: it was not begun
+		} else {
+			t.entry.end(o.Runner.Clock(), err)
+		}
+	}
+	return err, memory.write(o.Runner.StateDir, o.Runner.Group)
+}
+
+// onlyLocked says whether another job is all that was in the way, for each of several sites.
+func onlyLocked(err error) bool {
+	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // each level is looked at in turn
+		return !slices.ContainsFunc(several.Unwrap(), func(one error) bool { return !onlyLocked(one) })
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return onlyLocked(inner)
+	}
+	return err == job.ErrLocked //nolint:errorlint // the innermost
 }
 
 func (f Failures) orNil() error {

@@ -110,16 +110,12 @@ func (c *chore) next(now time.Time, zone *time.Location, window config.Window) (
 	return at, schedule
 }
 
-// planned is when a run of these chores says that the site is left alone again; nil if it does not disturb it.
-func planned(doing []chore, now time.Time, zone *time.Location, window config.Window) *time.Time {
-	if !slices.ContainsFunc(doing, func(c chore) bool { return c.Disruptive }) {
-		return nil
-	}
-	until := now.Add(unplanned)
+// planned is when a disruptive task that begins now is said to leave the site alone again.
+func planned(now time.Time, zone *time.Location, window config.Window) time.Time {
 	if open(window, now, zone) {
-		until = closes(window, now, zone)
+		return closes(window, now, zone)
 	}
-	return &until
+	return now.Add(unplanned)
 }
 
 // unplanned is what is announced for a run that somebody asked for outside the window.

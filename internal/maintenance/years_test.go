@@ -31,6 +31,8 @@ func memoryDir(t *testing.T) string {
 	return dir
 }
 
+func logger(to io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(to, nil)) }
+
 // rig is a host with a clock of its own, and tasks that only note when they ran.
 type rig struct {
 	Options
@@ -48,13 +50,14 @@ func newRig(t *testing.T, in *time.Location, settings string) *rig {
 	dir := memoryDir(t)
 	r := &rig{ran: map[string][]time.Time{}, fail: map[string]bool{}}
 	r.Settings, r.Zone = parsed.Maintenance, in
+	r.Sites = func(context.Context) []string { return []string{"lms", "test"} }
 	r.Runner = &job.Runner{
 		StateDir: filepath.Join(dir, "state"), LockDir: filepath.Join(dir, "locks"), ProcRoot: "/proc", Group: -1,
-		Clock: func() time.Time { return r.now }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Clock: func() time.Time { return r.now }, Logger: logger(io.Discard),
 	}
 	for _, name := range config.MaintenanceTasks {
 		r.Tasks = append(r.Tasks, Task{
-			Name: name, Disruptive: slices.Contains([]string{"package-upgrades", "service-restarts", "moodle-update"}, name),
+			Name: name, Disruptive: slices.Contains([]string{"package-upgrades", "service-restarts", "moodle-update"}, name), Alone: name == "service-restarts",
 			Run: func(context.Context, *job.Run) error {
 				r.ran[name] = append(r.ran[name], r.now)
 				if r.fail[name] {
