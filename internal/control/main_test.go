@@ -93,7 +93,7 @@ func (p *place) find() {
 	fmt.Fprintf(&pool, "[www]\nuser = %s\n", p.Web.Name)
 	for _, entry := range p.Environment() {
 		name, value, _ := strings.Cut(entry, "=")
-		fmt.Fprintf(&pool, "env[%s] = %q\n", name, value)
+		fmt.Fprintf(&pool, "env[%s] = %s\n", name, value)
 	}
 	file := filepath.Join(p.dir, "pool.conf")
 	must(p.t, os.WriteFile(file, []byte(pool.String()), 0o600))
