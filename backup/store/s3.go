@@ -67,6 +67,9 @@ func NewS3(options S3Options) (*S3, error) {
 	if err := validKey(options.Prefix); err != nil {
 		return nil, fmt.Errorf("off-site prefix: %w", err)
 	}
+	if options.AccessKey == "" || options.SecretKey == "" {
+		return nil, errors.New("off-site storage: the access key or the secret key is empty; write them into the files of backup.offsite.access_key_file and secret_key_file")
+	}
 	s := &S3{options: options, buffers: newBuffers(bufferedBytes)}
 	transport, err := s.transport()
 	if err != nil {
