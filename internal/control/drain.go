@@ -51,17 +51,21 @@ func drainPool(ctx context.Context, pool phpfpm.Pool, closed time.Time) error {
 	if address == "" {
 		address, own = pool.Listen, true
 	}
+	var last []time.Duration
+	answered := own // a pool without pm.status_listen does not answer while all its children are busy
 	for {
 		left, err := requestsSince(ctx, address, pool.StatusPath, closed)
+		if err == nil {
+			last, answered = left, true
+		}
 		switch {
 		case err == nil && len(left) == 0:
 			return nil
 		case errors.Is(ctx.Err(), context.Canceled):
 			return ctx.Err() //nolint:wrapcheck // wrapped with the pool
-		case ctx.Err() != nil && (err == nil || own):
-			// A pool without pm.status_listen does not answer while all its children are busy.
-			return busy(left)
-		case err != nil && !own || err != nil && !errors.Is(err, context.DeadlineExceeded):
+		case ctx.Err() != nil && answered:
+			return busy(last)
+		case err != nil && !(own && errors.Is(err, context.DeadlineExceeded)):
 			return &NotCheckedError{drainCheck, err}
 		}
 		select {

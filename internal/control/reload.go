@@ -48,7 +48,7 @@ func ReloadPool(ctx context.Context, services Services, pool phpfpm.Pool) error 
 	if master == 0 {
 		return fmt.Errorf("reload PHP-FPM: %w (%s)", ErrNoMaster, pool.File)
 	}
-	before, err := children(procRoot, master)
+	before, err := lookAt(procRoot, master)
 	if err != nil {
 		return fmt.Errorf("reload PHP-FPM: %w", err)
 	}
@@ -71,30 +71,41 @@ func unitNames(pool phpfpm.Pool) []string {
 	return []string{"php-fpm.service"}
 }
 
-// awaitGone waits until none of the children is left that were there before.
-func awaitGone(ctx context.Context, master int, before []string) error {
+// process is what a reload changes of the master.
+type process struct {
+	children []string // process ids
+	image    string   // changes when it executes itself anew: the kernel puts every program at another place
+}
+
+func lookAt(proc string, pid int) (process, error) {
+	number := strconv.Itoa(pid)
+	list, err := os.ReadFile(filepath.Join(proc, number, "task", number, "children")) //nolint:gosec // the kernel's own
+	if err != nil {
+		return process{}, fmt.Errorf("look at process %d: %w", pid, err)
+	}
+	image, err := os.ReadFile(filepath.Join(proc, number, "auxv")) //nolint:gosec // likewise
+	if err != nil {
+		return process{}, fmt.Errorf("look at process %d: %w", pid, err)
+	}
+	return process{strings.Fields(string(list)), string(image)}, nil
+}
+
+// awaitGone waits until none of the children is left that were there before, and, for a pool that had none, until the
+// master has begun anew.
+func awaitGone(ctx context.Context, master int, before process) error {
 	for {
+		now, err := lookAt(procRoot, master)
+		old := slices.ContainsFunc(now.children, func(pid string) bool { return slices.Contains(before.children, pid) })
 		// A restart ends the master too, and with it all its children.
-		now, err := children(procRoot, master)
-		if err != nil || !slices.ContainsFunc(now, func(pid string) bool { return slices.Contains(before, pid) }) {
+		if err != nil || !old && (len(before.children) > 0 || now.image != before.image) {
 			return nil //nolint:nilerr // a process that is gone has no children
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("reload PHP-FPM (process %d): its old children are still at work: %w", master, ctx.Err())
+			return fmt.Errorf("reload PHP-FPM (process %d): it has not begun anew, or old children are still at work: %w", master, ctx.Err())
 		case <-time.After(reloadPoll):
 		}
 	}
-}
-
-// children are the process ids of a process's children.
-func children(proc string, pid int) ([]string, error) {
-	number := strconv.Itoa(pid)
-	content, err := os.ReadFile(filepath.Join(proc, number, "task", number, "children")) //nolint:gosec // the kernel's own
-	if err != nil {
-		return nil, fmt.Errorf("list children of process %d: %w", pid, err)
-	}
-	return strings.Fields(string(content)), nil
 }
 
 // masterOf finds the master by the title that it gives itself, "php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)":
