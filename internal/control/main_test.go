@@ -81,7 +81,10 @@ func newPlace(t *testing.T, options stand.SiteOptions) *place {
 	if p.db, err = sql.Open("mysql", db.RootDSN(p.Database)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { must(t, p.db.Close()) })
+	t.Cleanup(func() {
+		must(t, p.db.Close())
+		must(t, db.Exec(context.Background(), "DROP DATABASE IF EXISTS "+p.Database))
+	})
 	return p
 }
 
