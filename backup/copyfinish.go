@@ -56,7 +56,7 @@ func (c *copier) settle(b *outgoing, lacks int) {
 func (c *copier) own(ctx context.Context, b *outgoing, each func(verdict) error) error {
 	objects, _ := c.filesOf([]*outgoing{b})
 	wanted := ofSlice(objects)
-	if b.Has(Files) {
+	if _, listed := b.File(listName); listed {
 		list, err := openList(ctx, c.local, b.Manifest)
 		if err != nil {
 			return err

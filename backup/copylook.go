@@ -82,7 +82,7 @@ func (c *copier) look(ctx context.Context) (err error) {
 
 // proveList makes sure that it is known what content files a backup needs. Without that it cannot be copied.
 func (c *copier) proveList(ctx context.Context, out *outgoing) error {
-	if !out.Has(Files) {
+	if _, listed := out.File(listName); !listed {
 		return nil
 	}
 	list, err := openList(ctx, c.local, out.Manifest)

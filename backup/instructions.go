@@ -4,6 +4,8 @@ import (
 	"bytes"
 	_ "embed"
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -22,10 +24,20 @@ func instructions(m *Manifest, dir, pool string) ([]byte, error) {
 	}
 	var text bytes.Buffer
 	err = parsed.Execute(&text, map[string]any{
-		"M": m, "Dir": dir, "Pool": pool, "Database": m.Has(Database), "Files": m.Has(Files), "Code": m.Has(Code),
+		"M": m, "Directories": directories(m), "Dir": dir, "Pool": pool, "Database": m.Has(Database), "Files": m.Has(Files), "Code": m.Has(Code),
 		"Config": m.Has(Config), "Logs": m.Has(Logs), "System": m.Has(System), "Packet": packet(m),
 	})
 	return text.Bytes(), err
+}
+
+// directories are those in which a copy has its files.
+func directories(m *Manifest) []string {
+	names := []string{m.ID}
+	for _, f := range m.Files {
+		names = append(names, path.Dir(objectOf(m, f, "")))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // packet is the max_allowed_packet that loading the dump needs: that of the server it comes from, or more.

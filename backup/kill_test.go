@@ -29,6 +29,8 @@ type child struct {
 	Step   string        // to die after
 	Bytes  int64         // to die after, if there is no step
 	Verify bool          // instead of backing up
+	Copy   string        // directory of the bucket to copy to, instead of backing up
+	Sealed string        // recipient of what is copied
 }
 
 // childMain backs up as it is told, and dies on the way.
@@ -43,6 +45,10 @@ func childMain() int {
 		if step == c.Step {
 			die()
 		}
+	}
+	if c.Copy != "" {
+		fmt.Fprintln(os.Stderr, "still alive:", c.copy(run, at))
+		return 1
 	}
 	if c.Verify {
 		_, err := Verify(context.Background(), VerifyOptions{Dir: c.Config.Dir, Site: c.Site.Name, ReadData: true, At: at}, run)
