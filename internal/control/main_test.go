@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +27,8 @@ var server struct {
 	db   *stand.MariaDBServer
 	err  error
 	stop []func() error
+
+	sites atomic.Int64
 }
 
 func TestMain(m *testing.M) {
@@ -72,6 +76,7 @@ func newPlace(t *testing.T, options stand.SiteOptions) *place {
 		options.Name = strings.ToLower(strings.NewReplacer("/", "_", "#", "_").Replace(t.Name()))
 		options.Name = options.Name[max(0, len(options.Name)-40):]
 	}
+	options.Name += strconv.Itoa(int(server.sites.Add(1))) // for -count
 	p := &place{t: t, dir: stand.TempDir(t)}
 	var err error
 	if p.Site, err = stand.NewSite(t.Context(), p.dir, db, options); err != nil {
@@ -81,10 +86,7 @@ func newPlace(t *testing.T, options stand.SiteOptions) *place {
 	if p.db, err = sql.Open("mysql", db.RootDSN(p.Database)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		must(t, p.db.Close())
-		must(t, db.Exec(context.Background(), "DROP DATABASE IF EXISTS "+p.Database))
-	})
+	t.Cleanup(func() { must(t, p.db.Close()) })
 	return p
 }
 
