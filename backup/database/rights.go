@@ -72,7 +72,7 @@ func (s *Server) tryOut(ctx context.Context, w Wants) (err error) {
 		"RENAME TABLE " + qualified(staged, "t") + " TO " + qualified(old, "t"),
 		"CREATE TRIGGER " + qualified(old, "g") + " BEFORE INSERT ON " + qualified(old, "t") + " FOR EACH ROW SET NEW.v = 1",
 		"CREATE VIEW " + qualified(old, "w") + " AS SELECT 1 AS one", "CREATE PROCEDURE " + qualified(old, "p") + "() SELECT 1",
-		"CREATE EVENT " + qualified(old, "e") + " ON SCHEDULE EVERY 1 YEAR STARTS '2100-01-01' DISABLE DO SELECT 1",
+		"CREATE EVENT " + qualified(old, "e") + " ON SCHEDULE EVERY 1 YEAR STARTS '2037-01-01' DISABLE DO SELECT 1",
 	} {
 		if _, err := conn.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("try out the rights of a restore: %w", err)

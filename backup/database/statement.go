@@ -135,7 +135,7 @@ func (r *reader) alterDatabase(t tokens) error {
 // sequenceValue is how MariaDB's dump sets a sequence: DO SETVAL(`name`, number, number).
 func sequenceValue(t tokens) (statement, error) {
 	number := func(i int) bool { return t.at(i).kind == word && strings.Trim(t.at(i).value, "0123456789") == "" }
-	i := 7 // behind an optional minus
+	i := 6 // behind the first number, with an optional minus
 	if t.match(5, "-") {
 		i++
 	}

@@ -28,11 +28,12 @@ func newTable(schema, name string) *table {
 
 // create makes the table, and lets rows in once that is done.
 func (t *table) create(c *crew, text string) error {
+	ready := t.ready // as it is now: what rows wait for may change before the task runs
 	return t.task(c, len(text), func(ctx context.Context, conn *sql.Conn) error {
 		if _, err := conn.ExecContext(ctx, text); err != nil {
 			return loadError("create", t.name, err)
 		}
-		close(t.ready)
+		close(ready)
 		return nil
 	})
 }
