@@ -189,7 +189,7 @@ func (c *comparison) metadata(parent *level, name string, header *tar.Header, st
 }
 
 func (c *comparison) content(parent *level, name string, header *tar.Header, content io.Reader) error {
-	file, err := parent.open(path.Base(name), unix.O_RDONLY, 0)
+	file, err := parent.open(path.Base(name))
 	if err != nil {
 		return err
 	}

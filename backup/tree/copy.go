@@ -18,7 +18,7 @@ var errOrigin = errors.New("cannot be had from the backup")
 
 // stage copies a content file into the staging directory, on its way to the disk, with owner and mode.
 func (f *filling) stage(ctx context.Context, b Blob) (err error) {
-	to, err := f.staging.open(b.name(), unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
+	to, err := f.staging.create(b.name())
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("the list of content files names %s twice", b.name())
 	}
@@ -51,21 +51,21 @@ func (f *filling) fetch(ctx context.Context, b Blob, to *os.File) error {
 		defer from.Close()
 		return f.transfer(ctx, from, to, b)
 	}
-	from, err := os.OpenFile(local, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0) //nolint:gosec // a path of the backup's
+	from, err := os.Open(local) //nolint:gosec // a path of the backup's
 	if err != nil {
 		return fmt.Errorf("content file %s %w: %w", b.name(), errOrigin, err)
 	}
 	defer from.Close()
 	// On one file system that can, the copy shares its blocks with the backup until one of them is written
 	// to, which neither ever is. The copy is read, not the backup: it is the one that is proven.
-	if b.Size >= cloneSize && unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) == nil {
-		return f.transfer(ctx, to, io.Discard, b)
+	if !f.cannotClone.Load() {
+		if unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) == nil {
+			return f.transfer(ctx, to, io.Discard, b)
+		}
+		f.cannotClone.Store(true)
 	}
 	return f.transfer(ctx, from, to, b)
 }
-
-// cloneSize is from where on sharing blocks is worth the system call that fails on most file systems.
-const cloneSize = 32 << 10
 
 // transfer copies and hashes a content file. A fault of the reader is errOrigin, wrong content ErrDamaged
 // besides.

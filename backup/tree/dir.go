@@ -130,22 +130,34 @@ func (d dir) mkdir(name string, mode uint32) error {
 	return failed("mkdir", d.join(name), again(func() error { return unix.Mkdirat(d.fd, name, mode) }))
 }
 
-// open opens a file. One that is there already is not truncated, a pipe does not block.
-func (d dir) open(name string, flags int, mode uint32) (*os.File, error) {
+// open opens a file for reading. A pipe does not block, and nothing else does later.
+func (d dir) open(name string) (*os.File, error) {
+	return d.openWith(name, unix.O_RDONLY|unix.O_NONBLOCK)
+}
+
+// create makes a file, which must not be there, and opens it.
+func (d dir) create(name string) (*os.File, error) {
+	return d.openWith(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+}
+
+func (d dir) openWith(name string, flags int) (*os.File, error) {
 	var fd int
 	err := again(func() (err error) {
-		fd, err = unix.Openat(d.fd, name, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, mode)
+		fd, err = unix.Openat(d.fd, name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		return err
 	})
 	if err != nil {
 		return nil, failed("open", d.join(name), err)
+	}
+	if flags&unix.O_NONBLOCK != 0 {
+		_ = unix.SetNonblock(fd, false) // or os would try to wait for it
 	}
 	return os.NewFile(uintptr(fd), d.join(name)), nil
 }
 
 // names lists d in order.
 func (d dir) names() ([]string, error) {
-	file, err := d.open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	file, err := d.open(".")
 	if err != nil {
 		return nil, err
 	}

@@ -171,7 +171,7 @@ func (e *extraction) file(in *level, name string, header *tar.Header, content io
 	if header.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
 		e.Dropped++
 	}
-	file, err := in.open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	file, err := in.create(name)
 	if err != nil {
 		return err
 	}

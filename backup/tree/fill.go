@@ -67,7 +67,7 @@ const FillName = store.Prefix + "fill"
 const (
 	batchFiles = 10_000    // staged before they are flushed and named
 	batchBytes = 256 << 20 // likewise
-	groupFiles = 256       // that one worker takes in hand
+	groupFiles = 64        // that one worker takes in hand
 )
 
 // Fill adds content files to a filedir, also to that of a site that runs: those that it lacks and those
@@ -108,7 +108,7 @@ type filling struct {
 
 	had, added, repaired, bytes atomic.Int64
 	stagedBytes                 atomic.Int64 // since the last batch
-	flushing                    atomic.Bool
+	flushing, cannotClone       atomic.Bool
 
 	mu     sync.Mutex
 	staged []staged
@@ -130,15 +130,14 @@ func (f *filling) all(ctx context.Context) error {
 	var group []Blob
 	begin := func() {
 		if blobs := group; len(blobs) > 0 {
-			workers.Go(func() error { return f.leaf(inner, blobs) })
+			workers.Go(func() error { return f.group(inner, blobs) })
 			group = make([]Blob, 0, groupFiles)
 		}
 	}
 	listed := f.Blobs(func(b Blob) error {
-		if len(group) > 0 && (len(group) == groupFiles || group[0].leafKey() != b.leafKey()) {
+		if group = append(group, b); len(group) == groupFiles {
 			begin()
 		}
-		group = append(group, b)
 		return inner.Err()
 	})
 	if listed == nil {
@@ -157,6 +156,20 @@ func (f *filling) all(ctx context.Context) error {
 		return nil
 	}
 	return f.filedir.flush()
+}
+
+func (f *filling) group(ctx context.Context, blobs []Blob) error {
+	for len(blobs) > 0 {
+		same := 1
+		for same < len(blobs) && blobs[same].leafKey() == blobs[0].leafKey() {
+			same++
+		}
+		if err := f.leaf(ctx, blobs[:same]); err != nil {
+			return err
+		}
+		blobs = blobs[same:]
+	}
+	return nil
 }
 
 // leaf settles content files of one directory ab/cd.
@@ -258,7 +271,7 @@ func (f *filling) look(ctx context.Context, at dir, b Blob) (verdict, error) {
 	case f.TrustLive:
 		return good, nil
 	}
-	file, err := at.open(b.name(), unix.O_RDONLY, 0)
+	file, err := at.open(b.name())
 	if err != nil {
 		return f.bad(at, b, err), nil
 	}
