@@ -1,0 +1,157 @@
+package restore
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moodle-exporter/moodle-exporter/backup/tree"
+	"github.com/moodle-exporter/moodle-exporter/internal/job"
+)
+
+// Phase is how far a restore has come. It is written down before the first thing of the phase is done.
+type Phase string
+
+// The phases of a restore. Whatever ends it before Open is undone; what ends it later is finished.
+const (
+	Staging   Phase = "staging"   // beside the live site, which is open and as it was
+	Switching Phase = "switching" // the site is closed; parts of it may be the old ones and parts the new ones
+	Visiting  Phase = "visiting"  // the restored site has been opened, and its login page is looked at
+	Open      Phase = "open"      // the restored site is open; the old one is kept
+)
+
+// Journal is what somebody needs to know who finds a restore that was broken off: <state>/restore/<site>/<id>.json.
+// It is on disk before anything that it speaks of is done, and it holds no secret.
+type Journal struct {
+	Format  int       `json:"format"`
+	ID      string    `json:"id"` // of the restore
+	Site    string    `json:"site"`
+	Backup  string    `json:"backup"`
+	Phase   Phase     `json:"phase"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended,omitzero"` // of a restore that came to its end
+
+	Components []string `json:"components"`
+	Dataroot   string   `json:"dataroot"`
+	Code       string   `json:"code"`
+	User       string   `json:"user"`
+
+	Database  *journaled  `json:"database,omitempty"`
+	CodeMoves []tree.Move `json:"code_moves,omitempty"`
+	DataMoves []tree.Move `json:"data_moves,omitempty"`
+	// Scratch are directories of ours that go when the restore is undone, or has nothing to keep.
+	Scratch []string `json:"scratch,omitempty"`
+	// Made are files and directories of this host that were not there before, in the order in which they were made.
+	Made []string `json:"made,omitempty"`
+	// Replaced are files of the host's configuration that gave way, without the first slash; keptConfig has them.
+	Replaced []string `json:"replaced,omitempty"`
+
+	path  string
+	group int
+}
+
+const journalFormat = 1
+
+func newJournal(stateDir, site, id string, group int) *Journal {
+	return &Journal{Format: journalFormat, Site: site, ID: id, path: filepath.Join(journalDir(stateDir, site), id+".json"), group: group}
+}
+
+// journalDir holds the journals of a site's restores.
+func journalDir(stateDir, site string) string { return filepath.Join(stateDir, "restore", site) }
+
+// save writes the journal, durably.
+func (j *Journal) save() error {
+	content, err := json.MarshalIndent(j, "", "  ")
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{filepath.Dir(filepath.Dir(j.path)), filepath.Dir(j.path)} {
+		if err := job.EnsureDir(dir, j.group); err != nil {
+			return fmt.Errorf("write the journal of the restore: %w", err)
+		}
+	}
+	if err := job.WriteFile(j.path, append(content, '\n'), 0o640, j.group); err != nil {
+		return fmt.Errorf("write the journal of the restore: %w", err)
+	}
+	return nil
+}
+
+// remove forgets the restore: nothing of it is left.
+func (j *Journal) remove() error {
+	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the journal of the restore: %w", err)
+	}
+	if err := os.RemoveAll(j.keptConfig()); err != nil {
+		return fmt.Errorf("remove the configuration that the restore has kept: %w", err)
+	}
+	return nil
+}
+
+// Journals are those of a site, oldest first. A journal that cannot be read is an error: what it speaks of
+// is not known, and so nothing can be begun.
+func Journals(stateDir, site string) ([]*Journal, error) {
+	dir := journalDir(stateDir, site)
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for earlier restores: %w", err)
+	}
+	var journals []*Journal
+	for _, entry := range entries {
+		if filepath.Ext(entry.Name()) != ".json" {
+			continue
+		}
+		path := filepath.Join(dir, entry.Name())
+		content, err := os.ReadFile(path) //nolint:gosec // below the state directory
+		if err != nil {
+			return nil, fmt.Errorf("look for earlier restores: %w", err)
+		}
+		j := &Journal{path: path, group: -1}
+		if err := json.Unmarshal(content, j); err != nil {
+			return nil, fmt.Errorf("read the journal %s: %w", path, err)
+		}
+		if j.Format != journalFormat || j.Site != site {
+			return nil, fmt.Errorf("read the journal %s: format %d of site %q does not belong there", path, j.Format, j.Site)
+		}
+		journals = append(journals, j)
+	}
+	slices.SortFunc(journals, func(a, b *Journal) int { return strings.Compare(a.ID, b.ID) })
+	return journals, nil
+}
+
+// Unfinished is the restore of the site that was broken off, if there is one.
+func Unfinished(stateDir, site string) (*Journal, error) {
+	journals, err := Journals(stateDir, site)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range journals {
+		if j.Phase != Open {
+			return j, nil
+		}
+	}
+	return nil, nil
+}
+
+// Words say what the site is like in a phase.
+func (p Phase) Words() string {
+	switch p {
+	case Staging:
+		return "before it touched the site, which is open and as it was"
+	case Switching:
+		return "while the site was exchanged: it is in maintenance mode"
+	case Visiting:
+		return "after the restored site was opened"
+	case Open:
+		return "after its end"
+	}
+	return "at a moment that this version does not know (" + string(p) + ")"
+}

@@ -1,0 +1,195 @@
+package restore
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/moodle-exporter/moodle-exporter/backup"
+	"github.com/moodle-exporter/moodle-exporter/backup/store"
+	"github.com/moodle-exporter/moodle-exporter/backup/tree"
+	"github.com/moodle-exporter/moodle-exporter/internal/command"
+)
+
+// Names in the directory of ours that a tree is staged in.
+const (
+	newTree = "new"
+	oldTree = "old"
+)
+
+// staging is the directory beside, or in, a live tree where its successor is made and it is kept itself.
+type staging struct {
+	dir  string // that it lies in
+	name string
+	root *os.Root // of the new tree
+	keep *os.Root // of the directory itself
+}
+
+func (s *staging) path(name string) string { return filepath.Join(s.dir, s.name, name) }
+
+func (s *staging) close() {
+	if s != nil {
+		_ = s.root.Close()
+		_ = s.keep.Close()
+	}
+}
+
+// stage extracts the archive of a component beside its place.
+func (r *restoration) stage(ctx context.Context, component string, place tree.Place) (*staging, error) {
+	s := &staging{dir: place.Stage, name: store.Prefix + r.journal.ID}
+	r.journal.Scratch = append(r.journal.Scratch, filepath.Join(s.dir, s.name))
+	if err := r.journal.save(); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.keep, err = tree.MakeStaging(s.dir, s.name); err != nil {
+		return nil, fmt.Errorf("make a place for the new %s: %w", component, err)
+	}
+	err = errors.Join(s.keep.Mkdir(newTree, 0o700), s.keep.Mkdir(oldTree, 0o700))
+	if err == nil {
+		s.root, err = s.keep.OpenRoot(newTree)
+	}
+	if err != nil {
+		_ = s.keep.Close()
+		return nil, fmt.Errorf("make a place for the new %s: %w", component, err)
+	}
+	return s, r.extract(ctx, component, s.root)
+}
+
+// extract puts the archive of a component into root. The archive is proven when it has been read to its end.
+func (r *restoration) extract(ctx context.Context, component string, root *os.Root) error {
+	name := backup.FileOf(component)
+	want, _ := r.Reader.Manifest.File(name)
+	file, err := r.Reader.Open(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	found, err := tree.Extract(ctx, file, root, tree.ExtractOptions{
+		Owner: owners(), MaxBytes: want.ContentSize, MaxEntries: want.ContentSize/blockSize + 1, Progress: r.run.Add,
+	})
+	if err != nil {
+		return fmt.Errorf("unpack %s: %w", name, err)
+	}
+	if _, err := io.Copy(io.Discard, file); err != nil {
+		return fmt.Errorf("unpack %s: %w", name, err)
+	}
+	r.Logger.Info("unpacked", "file", name, "entries", found.Entries, "bytes", found.Bytes)
+	return nil
+}
+
+// blockSize is that of a tar file: no entry takes less.
+const blockSize = 512
+
+// owners maps the owners that an archive names to those of this host: by name, for www-data may have another
+// number here, and by number where this host does not know the name.
+func owners() func(*tar.Header) (uid, gid int) {
+	type id struct{ name, number string }
+	users, groups := map[id]int{}, map[id]int{}
+	find := func(known map[id]int, name string, number int, look func(string) (string, error)) int {
+		key := id{name, strconv.Itoa(number)}
+		found, seen := known[key]
+		if !seen {
+			found = number
+			if text, err := look(name); name != "" && err == nil {
+				if there, err := strconv.Atoi(text); err == nil {
+					found = there
+				}
+			}
+			known[key] = found
+		}
+		return found
+	}
+	return func(header *tar.Header) (uid, gid int) {
+		uid = find(users, header.Uname, header.Uid, func(name string) (string, error) {
+			found, err := user.Lookup(name)
+			if err != nil {
+				return "", err
+			}
+			return found.Uid, nil
+		})
+		gid = find(groups, header.Gname, header.Gid, func(name string) (string, error) {
+			found, err := user.LookupGroup(name)
+			if err != nil {
+				return "", err
+			}
+			return found.Gid, nil
+		})
+		return uid, gid
+	}
+}
+
+// ensureDir makes a directory that does not exist, owned by the site's user, and notes that it was made.
+func (r *restoration) ensureDir(path string, mode os.FileMode) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if parent := filepath.Dir(path); parent != path {
+		if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) {
+			if err := r.ensureDir(parent, 0o755); err != nil {
+				return err
+			}
+		}
+	}
+	r.journal.Made = append(r.journal.Made, path)
+	if err := r.journal.save(); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, mode); err != nil {
+		return err
+	}
+	return os.Chmod(path, mode) //nolint:gosec // not left to the umask
+}
+
+// letIn lets the site's user read what is staged, as long as the returned function is not called: code is
+// tried with that user's rights, and in the place where it is staged nobody else has any.
+func (s *staging) letIn(user *command.User) (func(), error) {
+	if os.Geteuid() != 0 {
+		return func() {}, nil
+	}
+	err := errors.Join(s.keep.Lchown(".", 0, int(user.GID)), s.keep.Chmod(".", 0o710))
+	return func() { _ = s.keep.Chmod(".", 0o700) }, err
+}
+
+// putFile writes a file of a staged tree anew, with the owner and mode of another one.
+func putFile(root *os.Root, name string, content []byte, like fs.FileInfo) error {
+	if err := root.RemoveAll(name); err != nil {
+		return err
+	}
+	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	if status, ok := like.Sys().(*syscall.Stat_t); ok && err == nil && os.Geteuid() == 0 {
+		err = file.Chown(int(status.Uid), int(status.Gid))
+	}
+	if err == nil {
+		err = file.Chmod(like.Mode().Perm() &^ 0o002)
+	}
+	return errors.Join(err, file.Close())
+}
+
+// rewrite gives a file other content.
+func rewrite(root *os.Root, name string, content []byte) error {
+	info, err := root.Lstat(name)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file", name)
+	}
+	return putFile(root, name, content, info)
+}
+
+func (o *Options) openBlob(ctx context.Context, b tree.Blob) (io.ReadCloser, error) {
+	return o.Reader.OpenBlob(ctx, backup.Blob(b))
+}

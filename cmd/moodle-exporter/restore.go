@@ -1,0 +1,287 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+
+	"github.com/moodle-exporter/moodle-exporter/backup"
+	"github.com/moodle-exporter/moodle-exporter/backup/restore"
+	"github.com/moodle-exporter/moodle-exporter/internal/config"
+	"github.com/moodle-exporter/moodle-exporter/internal/job"
+	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
+	"github.com/moodle-exporter/moodle-exporter/internal/nginx"
+	"github.com/moodle-exporter/moodle-exporter/internal/phpfpm"
+	"github.com/moodle-exporter/moodle-exporter/internal/service"
+)
+
+// restoreFlags are those of one restore.
+type restoreFlags struct {
+	id, site, only, from, identity, wwwroot     string
+	allowMail, trustLive, dry, yes, discardOnly bool
+}
+
+func restoreCommand(app *kingpin.Application) (string, action) {
+	command := app.Command("restore", "Bring a site back from a backup. Nothing of the site is touched before its successor is complete and tried; what was there is kept until it is discarded.")
+	f := &restoreFlags{}
+	command.Arg("id", "ID of a backup, or latest.").Default(backup.Latest).StringVar(&f.id)
+	command.Flag("site", "The site; needed if there are several.").StringVar(&f.site)
+	command.Flag("only", "Only these components, separated by commas: "+strings.Join(restore.Components, ", ")+".").StringVar(&f.only)
+	command.Flag("from", "Where the backup lies: local or offsite.").Default("local").EnumVar(&f.from, "local", "offsite")
+	command.Flag("identity", "File with the age key that opens an encrypted backup.").StringVar(&f.identity)
+	command.Flag("wwwroot", "The address that the site gets, if it is to have another one.").StringVar(&f.wwwroot)
+	command.Flag("allow-mail", "Under another address, let the site send mail to its users as well.").BoolVar(&f.allowMail)
+	command.Flag("trust-live", "Do not read the content files that are there already; their name and size are enough.").BoolVar(&f.trustLive)
+	command.Flag("dry-run", "Say what would be done, and do nothing.").BoolVar(&f.dry)
+	command.Flag("yes", "Do not ask.").BoolVar(&f.yes)
+	command.Flag("discard", "Let the old site go that an earlier restore has kept.").BoolVar(&f.discardOnly)
+	return command.FullCommand(), func(ctx context.Context, e *environment) error {
+		settings, err := e.config()
+		if err != nil {
+			return err
+		}
+		site, err := e.siteToRestore(ctx, settings, f.site)
+		if err != nil {
+			return err
+		}
+		if f.discardOnly {
+			return e.discard(ctx, settings, site, f)
+		}
+		if err := e.recoverRestore(ctx, settings, site, f); err != nil {
+			return err
+		}
+		return e.restore(ctx, settings, site, f)
+	}
+}
+
+// siteToRestore is the site that is meant: there may be no more of it than its backups.
+func (e *environment) siteToRestore(ctx context.Context, settings *config.Config, name string) (string, error) {
+	if name != "" {
+		if !config.ValidName.MatchString(name) {
+			return "", fmt.Errorf("%q is no name of a site", name)
+		}
+		return name, nil
+	}
+	found, _ := e.finder().Find(ctx, settings.Sites)
+	var known []string
+	for _, site := range found {
+		known = append(known, site.Name)
+	}
+	entries, _ := os.ReadDir(settings.Backup.Dir)
+	for _, entry := range entries {
+		if entry.IsDir() && config.ValidName.MatchString(entry.Name()) && !slices.Contains(known, entry.Name()) {
+			known = append(known, entry.Name())
+		}
+	}
+	if len(known) == 1 {
+		return known[0], nil
+	}
+	return "", &backup.RefusedError{
+		Happened: fmt.Sprintf("it is not clear which site is meant: %d are known (%s)", len(known), strings.Join(known, ", ")),
+		Means:    "nothing is restored by guessing", Do: "name it with --site",
+	}
+}
+
+// restore plans, asks, and restores as a job.
+func (e *environment) restore(ctx context.Context, settings *config.Config, site string, f *restoreFlags) error {
+	options, err := e.restoreOptions(ctx, settings, site)
+	if err != nil {
+		return err
+	}
+	if options.Reader, err = e.reader(ctx, settings, site, f); err != nil {
+		return err
+	}
+	options.Components, options.WWWRoot = components(f.only), strings.TrimSuffix(f.wwwroot, "/")
+	options.AllowMail, options.TrustLive = f.allowMail, f.trustLive
+	plan, err := restore.MakePlan(ctx, options)
+	if err != nil {
+		return err
+	}
+	if f.dry || terminal(e.stdout) {
+		if err := plan.Text(e.stdout); err != nil {
+			return err
+		}
+	}
+	if err := plan.Refusal(); err != nil || f.dry {
+		return err
+	}
+	if err := e.confirm(f.yes, site, "the site "+site+" is replaced by its backup "+plan.Backup.ID); err != nil {
+		return err
+	}
+	var result *restore.Result
+	err = e.restoreJob(ctx, settings, site, f, func(ctx context.Context, run *job.Run) error {
+		options.Logger = run.Logger
+		var err error
+		result, err = restore.Restore(ctx, options, run)
+		return err
+	})
+	if result != nil && err == nil {
+		return e.sayRestored(result)
+	}
+	return err
+}
+
+// restoreJob runs part of a restore under the site's lock and, for backups of this host, that of its backups: none of
+// them may be pruned meanwhile.
+func (e *environment) restoreJob(ctx context.Context, settings *config.Config, site string, f *restoreFlags, work func(context.Context, *job.Run) error) error {
+	runner := e.runner()
+	bar := newBar(e.stderr, "restore of "+site)
+	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
+	err := runner.Do(ctx, job.Spec{Job: "restore", Site: site}, func(ctx context.Context, run *job.Run) error {
+		if _, err := os.Stat(backup.SiteDir(settings.Backup.Dir, site)); err == nil && f.from != "offsite" {
+			if err := run.AddLock(backup.LockPath(settings.Backup.Dir, site)); err != nil {
+				return err
+			}
+		}
+		return work(ctx, run)
+	})
+	bar.end()
+	return err
+}
+
+// recoverRestore ends a restore that was broken off, before anything else is begun.
+func (e *environment) recoverRestore(ctx context.Context, settings *config.Config, site string, f *restoreFlags) error {
+	journal, err := restore.Unfinished(e.stateDir, site)
+	if err != nil || journal == nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(e.stderr, "A restore of site %s from backup %s, begun %s, was broken off %s. It is ended first: finished if the restored site is open and works, else undone.\n",
+		site, journal.Backup, journal.Started.Local().Format(time.DateTime), journal.Phase.Words())
+	if f.dry {
+		return nil
+	}
+	if err := e.confirm(f.yes, site, "the restore that was broken off is ended"); err != nil {
+		return err
+	}
+	options, err := e.restoreOptions(ctx, settings, site)
+	if err != nil {
+		return err
+	}
+	finished := false
+	err = e.restoreJob(ctx, settings, site, f, func(ctx context.Context, run *job.Run) (err error) {
+		options.Logger = run.Logger
+		finished, err = restore.Recover(ctx, options, journal, run)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	end := "was undone: the site is as it was before it"
+	if finished {
+		end = "was finished: the restored site is open"
+	}
+	_, err = fmt.Fprintf(e.stdout, "The restore that was broken off %s.\n", end)
+	return err
+}
+
+// discard lets go what earlier restores of the site have kept.
+func (e *environment) discard(ctx context.Context, settings *config.Config, site string, f *restoreFlags) error {
+	journals, err := restore.Journals(e.stateDir, site)
+	if err != nil {
+		return err
+	}
+	if len(journals) == 0 {
+		_, err := fmt.Fprintf(e.stdout, "No restore of site %s has kept anything.\n", site)
+		return err
+	}
+	if err := e.confirm(f.yes || f.dry, site, "the site as it was before "+journals[len(journals)-1].Started.Local().Format(time.DateTime)+" is deleted for good"); err != nil {
+		return err
+	}
+	options, err := e.restoreOptions(ctx, settings, site)
+	if err != nil {
+		return err
+	}
+	if f.dry {
+		for _, journal := range journals {
+			_, _ = fmt.Fprintf(e.stdout, "Restore %s has kept the site as it was.\n", journal.ID)
+		}
+		return nil
+	}
+	return e.restoreJob(ctx, settings, site, f, func(ctx context.Context, run *job.Run) error {
+		options.Logger = run.Logger
+		for _, journal := range journals {
+			if err := run.Step(ctx, "discard", func(ctx context.Context) error { return restore.Discard(ctx, options, journal, run) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// restoreOptions are what every part of a restore needs to know of the host.
+func (e *environment) restoreOptions(ctx context.Context, settings *config.Config, site string) (restore.Options, error) {
+	options := restore.Options{
+		ConfigPaths: settings.Backup.ConfigPaths, Root: "/", NginxFile: nginx.DefaultFile, StateDir: e.stateDir, PoolFiles: phpfpm.DefaultGlobs,
+		Bus: service.NewBus(e.bus), Group: group(), Version: version.Version, Clock: e.clock, Logger: e.logger,
+	}
+	for _, configured := range settings.Sites {
+		if configured.Name == site {
+			options.Configured = configured
+		}
+	}
+	found, _ := e.finder().Find(ctx, settings.Sites)
+	for _, one := range found {
+		if one.Name == site {
+			options.Live = one
+		} else {
+			options.Others = append(options.Others, one)
+		}
+	}
+	if options.Live != nil && !options.Live.Primary {
+		return options, notPrimary(options.Live)
+	}
+	return options, ctx.Err()
+}
+
+func notPrimary(site *moodle.Site) error {
+	return &backup.RefusedError{
+		Happened: "site " + site.Name + " is not restored from this host", Means: "its dataroot is shared by several web servers",
+		Do: "set `primary: true` for the site in the configuration of the one host that shall do it",
+	}
+}
+
+// confirm asks whoever sits at the terminal, who must write the site's name: nothing is replaced by a slip.
+func (e *environment) confirm(yes bool, site, what string) error {
+	if yes {
+		return nil
+	}
+	refusal := &backup.RefusedError{Happened: "nobody has confirmed that " + what, Means: "nothing was done", Do: "run it on a terminal, or add --yes"}
+	if !terminal(e.stdout) || !terminal(os.Stdin) {
+		return refusal
+	}
+	_, _ = fmt.Fprintf(e.stdout, "\nIf you go on, %s.\nWrite the site's name (%s) to go on: ", what, site)
+	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	if err != nil || strings.TrimSpace(line) != site {
+		return refusal
+	}
+	return nil
+}
+
+// sayRestored is what a person wants to know now.
+func (e *environment) sayRestored(result *restore.Result) error {
+	if !terminal(e.stdout) {
+		return nil
+	}
+	var errs []error
+	say := func(format string, values ...any) {
+		_, err := fmt.Fprintf(e.stdout, format+"\n", values...)
+		errs = append(errs, err)
+	}
+	say("Site %s is restored from backup %s. It was closed for %s.", result.Journal.Site, result.Journal.Backup, result.Closed.Round(time.Second/10))
+	for _, check := range result.NotMade {
+		say("Not checked: %v.", check)
+	}
+	for _, note := range result.Notes {
+		say("Note: %s.", note)
+	}
+	say("What was there before is kept. When the site has proved itself: moodle-exporter restore --discard --site=%s", result.Journal.Site)
+	return errors.Join(errs...)
+}
