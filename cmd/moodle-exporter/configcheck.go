@@ -84,7 +84,7 @@ func configCheckCommand(app *kingpin.Application) (string, action) {
 		if err != nil {
 			return err
 		}
-		if err := maintenance.Check(settings.Maintenance, e.maintenanceTasks(settings)); err != nil {
+		if err := maintenance.Check(settings.Maintenance, e.maintenanceTasks(settings, e.knownSites(settings))); err != nil {
 			return err
 		}
 		said := "it does not exist, and an ordinary host needs none"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"sync"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -31,9 +32,10 @@ func maintainCommand(app *kingpin.Application) (string, action) {
 			}
 			return nil
 		}
+		known := e.knownSites(settings)
 		options := maintenance.Options{
-			Settings: settings.Maintenance, Tasks: e.maintenanceTasks(settings), Zone: e.clock().Location(), Runner: e.runner(), Now: *now,
-			Sites: func(ctx context.Context) []string { return e.siteNames(ctx, settings) },
+			Settings: settings.Maintenance, Tasks: e.maintenanceTasks(settings, known), Zone: e.clock().Location(), Runner: e.runner(), Now: *now,
+			Sites: func(ctx context.Context) []string { return siteNames(known(ctx)) },
 		}
 		if *dry {
 			return maintenance.Preview(ctx, options, e.stdout)
@@ -45,9 +47,9 @@ func maintainCommand(app *kingpin.Application) (string, action) {
 
 // maintenanceTasks are all that a schedule may name, in the order in which they run. moodle-update and drill join them with
 // the commands that do them; until then a configuration that names one is refused.
-func (e *environment) maintenanceTasks(settings *config.Config) []maintenance.Task {
+func (e *environment) maintenanceTasks(settings *config.Config, known siteSource) []maintenance.Task {
 	m := settings.Maintenance
-	trees := maintenance.Trees{Protect: e.protected(settings), ProcRoot: procRoot, Clock: e.clock}
+	trees := maintenance.Trees{Protect: e.protected(settings, known), ProcRoot: procRoot, Clock: e.clock}
 	bus := service.NewBus(e.bus)
 	return []maintenance.Task{
 		maintenance.NewTmp(m.Tmp, trees),
@@ -58,7 +60,7 @@ func (e *environment) maintenanceTasks(settings *config.Config) []maintenance.Ta
 		}),
 		maintenance.NewPackageUpgrades(m.Packages, maintenance.HostReboot, e.clock),
 		maintenance.NewServiceRestarts(m.Restart, bus),
-		maintenance.NewCertbotRenew(e.servedCertificates(settings, bus)),
+		maintenance.NewCertbotRenew(servedCertificates(settings, known, bus)),
 		e.commandTask("prune", func(ctx context.Context, e *environment, dry bool) error {
 			return e.prune(ctx, settings, "", dry)
 		}),
@@ -91,10 +93,10 @@ func (e *environment) commandTask(name string, do func(ctx context.Context, e *e
 }
 
 // protected are the directories that no cleaning may enter, wherever they lie.
-func (e *environment) protected(settings *config.Config) func(context.Context) []string {
+func (e *environment) protected(settings *config.Config, known siteSource) func(context.Context) []string {
 	return func(ctx context.Context) []string {
 		dirs := []string{e.stateDir, settings.Backup.Dir}
-		for _, site := range e.sitesOf(ctx, settings) {
+		for _, site := range known(ctx) {
 			c := site.Config
 			dirs = append(dirs, site.Dir, c.DataRoot, c.TempDir, c.CacheDir, c.LocalCacheDir, c.BackupTempDir, c.FileDir, c.TrashDir, c.SecretDataRoot)
 		}
@@ -102,23 +104,33 @@ func (e *environment) protected(settings *config.Config) func(context.Context) [
 	}
 }
 
-// sitesOf are the sites that can be read; what is wrong with the others is for their own jobs to say.
-func (e *environment) sitesOf(ctx context.Context, settings *config.Config) []*moodle.Site {
-	found, err := e.findSites(ctx, settings, "")
-	if err != nil {
-		e.logger.Info("not all sites are known", "err", err)
+// siteSource tells the sites of this host.
+type siteSource func(context.Context) []*moodle.Site
+
+// knownSites looks for the sites when they are first wanted: most calls of maintain have nothing to do, and need none. What
+// is wrong with sites that cannot be read is for their own jobs to say.
+func (e *environment) knownSites(settings *config.Config) siteSource {
+	var once sync.Once
+	var found []*moodle.Site
+	return func(ctx context.Context) []*moodle.Site {
+		once.Do(func() {
+			var err error
+			if found, err = e.findSites(ctx, settings, ""); err != nil {
+				e.logger.Info("not all sites are known", "err", err)
+			}
+		})
+		return found
 	}
-	return found
 }
 
-func (e *environment) siteNames(ctx context.Context, settings *config.Config) (names []string) {
-	for _, site := range e.sitesOf(ctx, settings) {
-		names = append(names, site.Name)
+func siteNames(sites []*moodle.Site) (list []string) {
+	for _, site := range sites {
+		list = append(list, site.Name)
 	}
-	return names
+	return list
 }
 
-func (e *environment) servedCertificates(settings *config.Config, bus *service.Bus) maintenance.Certificates {
+func servedCertificates(settings *config.Config, known siteSource, bus *service.Bus) maintenance.Certificates {
 	files := settings.Certificates.Files
 	if len(files) == 0 {
 		files = []string{maintenance.LetsEncrypt}
@@ -129,7 +141,7 @@ func (e *environment) servedCertificates(settings *config.Config, bus *service.B
 			if configured := settings.Certificates.Endpoints; len(configured) > 0 {
 				return configured
 			}
-			return endpointsOf(e.sitesOf(ctx, settings))
+			return endpointsOf(known(ctx))
 		},
 	}
 }

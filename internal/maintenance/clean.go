@@ -23,9 +23,10 @@ type cleaner struct {
 	config.Cleaning
 	// used are the times of which the newest counts.
 	used func(*unix.Stat_t) time.Time
-	// takes says whether a file of this name is of the kind that is looked for; spares, whether a file or directory is left
-	// to its owner whatever its age.
-	takes, spares func(name string) bool
+	// takes says whether a file of this name and size is of the kind that is looked for.
+	takes func(name string, size int64) bool
+	// spares says whether a file or directory is left to its owner whatever its age.
+	spares func(name string) bool
 	// protect are directories that are left alone wherever they lie: sites, their data, backups, our own state.
 	protect  []string
 	procRoot string
@@ -112,7 +113,7 @@ func (c *cleaner) another(root string) bool {
 // file removes a regular file if it is old and nobody's.
 func (c *cleaner) file(in int, name, path string, status *unix.Stat_t) {
 	switch {
-	case !c.takes(name) || c.used(status).After(c.limit):
+	case !c.takes(name, status.Size) || c.used(status).After(c.limit):
 		return
 	case status.Mode&unix.S_ISVTX != 0 && status.Uid == 0:
 		return // root's sign, as on directories of sockets

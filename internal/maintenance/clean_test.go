@@ -174,6 +174,10 @@ func TestLogs(t *testing.T) {
 	for _, name := range append(slices.Clone(gone), stay...) {
 		tr.young(t, name, tr.later, old) // read today, by a backup
 	}
+	tr.young(t, "empty.log", tr.later, old)
+	if err := errors.Join(os.Truncate(filepath.Join(tr.root, "empty.log"), 0), os.Chtimes(filepath.Join(tr.root, "empty.log"), old, old)); err != nil {
+		t.Fatal(err)
+	}
 	tr.young(t, "current.log", tr.later, tr.later.Add(-29*24*time.Hour))
 	tr.young(t, "held.log", tr.later, old)
 	held, err := os.OpenFile(filepath.Join(tr.root, "held.log"), os.O_WRONLY|os.O_APPEND, 0)
@@ -186,7 +190,7 @@ func TestLogs(t *testing.T) {
 	if err := do(t, NewLogs(settings, tr.trees())); err != nil {
 		t.Fatal(err)
 	}
-	want := append(stay, "current.log", "held.log")
+	want := append(stay, "current.log", "empty.log", "held.log")
 	got := left(t, tr.root)
 	slices.Sort(want)
 	slices.Sort(got)
@@ -275,7 +279,7 @@ func TestSwapped(t *testing.T) {
 			tr.write(t, "victim/passwd", "a/victim/passwd", filepath.Join(tr.outside, "passwd"), filepath.Join(tr.outside, "victim/passwd"))
 			task := newCleaning("tmp", tr.trees(), cleaner{
 				Cleaning: tr.settings(), used: func(s *unix.Stat_t) time.Time { return moment(s.Mtim) },
-				takes: func(string) bool { return true }, spares: func(string) bool { return false },
+				takes: func(string, int64) bool { return true }, spares: func(string) bool { return false },
 				seen: func(path string) {
 					if path != filepath.Join(tr.root, c.at) {
 						return
@@ -303,7 +307,7 @@ func TestReplacedFileStays(t *testing.T) {
 	path := filepath.Join(tr.root, "x")
 	task := newCleaning("tmp", tr.trees(), cleaner{
 		Cleaning: tr.settings(), used: func(s *unix.Stat_t) time.Time { return moment(s.Mtim) },
-		takes: func(string) bool { return true }, spares: func(string) bool { return false },
+		takes: func(string, int64) bool { return true }, spares: func(string) bool { return false },
 		seen: func(string) { _ = os.Rename(path, path+".old"); _ = os.WriteFile(path, []byte("new"), 0o600) },
 	})
 	if err := do(t, task); err != nil {

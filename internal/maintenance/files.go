@@ -39,7 +39,7 @@ func NewTmp(settings config.Cleaning, trees Trees) Task {
 		used: func(s *unix.Stat_t) time.Time {
 			return slices.MaxFunc([]time.Time{moment(s.Atim), moment(s.Mtim), moment(s.Ctim)}, time.Time.Compare)
 		},
-		takes: func(string) bool { return true },
+		takes: func(string, int64) bool { return true },
 		spares: func(name string) bool {
 			return slices.ContainsFunc(spared, func(pattern string) bool {
 				matched, err := filepath.Match(pattern, name)
@@ -58,8 +58,9 @@ func NewLogs(settings config.Cleaning, trees Trees) Task {
 	return newCleaning("logs", trees, cleaner{
 		Cleaning: settings,
 		used:     func(s *unix.Stat_t) time.Time { return moment(s.Mtim) },
-		takes:    logName.MatchString,
-		spares:   func(string) bool { return false },
+		// An empty one is a place that somebody has prepared for a server to write to: no space would be won.
+		takes:  func(name string, size int64) bool { return size > 0 && logName.MatchString(name) },
+		spares: func(string) bool { return false },
 	})
 }
 

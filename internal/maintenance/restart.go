@@ -142,7 +142,7 @@ const (
 	upWithin = time.Minute
 	upPause  = 200 * time.Millisecond
 	// steady is how often in turn a unit must be seen up: one that dies at once was up for a moment.
-	steady = 10
+	steady = 5
 )
 
 func (s *services) awaitUp(ctx context.Context, unit string) error {
