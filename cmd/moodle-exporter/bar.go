@@ -49,6 +49,15 @@ func (b *bar) show(record job.Record) {
 	_ = b.line.Set64(min(record.DoneBytes, max(record.TotalBytes, 0)))
 }
 
+// clear takes the bar away until it is shown again, so that a line can be written in its place.
+func (b *bar) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.line != nil {
+		_ = b.line.Clear()
+	}
+}
+
 // end takes the bar away, so that what is said next stands on a line of its own.
 func (b *bar) end() {
 	b.mu.Lock()

@@ -57,27 +57,58 @@ func jobsListCommand(app *kingpin.Application) (string, action) {
 
 func jobsShowCommand(app *kingpin.Application) (string, action) {
 	command := jobsClause(app).Command("show", "One run with its steps and its log.")
-	id := command.Arg("id", "ID of the run.").Required().String()
+	id := command.Arg("id", "ID of the run; SITE/JOB/ID if several runs began in that second.").Required().String()
+	follow := command.Flag("follow", "Show progress and log of a run at work until it ends, and end as it does.").Short('f').Bool()
 	asJSON := command.Flag("json", "Print the record.").Bool()
-	return command.FullCommand(), func(_ context.Context, e *environment) error {
+	return command.FullCommand(), func(ctx context.Context, e *environment) error {
 		runs, err := e.runs()
-		found := false
-		for _, run := range runs {
-			if run.ID != *id {
-				continue
-			}
-			found = true
+		found := slices.DeleteFunc(runs, func(run job.Record) bool { return run.ID != *id && fullName(run) != *id })
+		if len(found) == 0 {
+			return errors.Join(fmt.Errorf("no run has the ID %q; moodle-exporter jobs lists them", *id), err)
+		}
+		if *follow {
+			return errors.Join(err, e.follow(ctx, found, *asJSON))
+		}
+		for _, run := range found {
 			if *asJSON {
 				err = errors.Join(err, printJSON(e.stdout, run))
 				continue
 			}
-			err = errors.Join(err, e.showRun(run))
-		}
-		if !found {
-			return errors.Join(fmt.Errorf("no run has the ID %q; moodle-exporter jobs lists them", *id), err)
+			e.showRun(run)
+			err = errors.Join(err, e.showLog(run))
 		}
 		return err
 	}
+}
+
+// fullName tells runs apart that began in the same second.
+func fullName(run job.Record) string { return run.Site + "/" + run.Job + "/" + run.ID }
+
+// follow shows one run to its end. The error is only its exit code: what there is to say, it says.
+func (e *environment) follow(ctx context.Context, found []job.Record, asJSON bool) error {
+	run := found[len(found)-1]
+	for _, other := range found {
+		if fullName(other) != fullName(run) {
+			return fmt.Errorf("several runs began in that second; name one of them: %s, %s", fullName(other), fullName(run))
+		}
+	}
+	to := e.stdout
+	if asJSON {
+		to = io.Discard
+	}
+	ended, err := e.followRun(ctx, run, to)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = printJSON(e.stdout, ended)
+	} else {
+		e.showRun(ended)
+	}
+	if code := exitOfState[ended.State]; err == nil && code != exitDone {
+		return exitStatus(code)
+	}
+	return err
 }
 
 // runs are those of the history and those under way.
@@ -98,7 +129,7 @@ func (e *environment) runs() ([]job.Record, error) {
 	return runs, errors.Join(err, readErr)
 }
 
-func (e *environment) showRun(run job.Record) error {
+func (e *environment) showRun(run job.Record) {
 	_, _ = fmt.Fprintf(e.stdout, "%s of %s: %s\n", run.Job, siteLabel(run.Site), run.State)
 	if run.Error != "" {
 		_, _ = fmt.Fprintln(e.stdout, run.Error)
@@ -110,6 +141,9 @@ func (e *environment) showRun(run job.Record) error {
 		}
 		_, _ = fmt.Fprintf(e.stdout, "  %-20s %s\n", step.Name, took)
 	}
+}
+
+func (e *environment) showLog(run job.Record) error {
 	log, err := os.Open(job.LogPath(e.stateDir, run))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // pruned

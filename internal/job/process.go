@@ -30,5 +30,8 @@ func processStart(procRoot string, pid int) (uint64, error) {
 	if len(fields) <= startField {
 		return 0, fmt.Errorf("read process %d: %d fields in stat", pid, len(fields))
 	}
+	if fields[0] == "Z" {
+		return 0, fmt.Errorf("read process %d: it has ended, and nobody has fetched its status", pid)
+	}
 	return strconv.ParseUint(fields[startField], 10, 64)
 }

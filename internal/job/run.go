@@ -141,12 +141,13 @@ func (run *Run) end(ctx context.Context, outcome error) error {
 			r.Failures++
 		}
 	})
-	err := run.save()
+	// The log first: whoever follows it reads it to its end when the record says that there is one.
 	if outcome != nil {
 		run.own.Error("ended", "state", run.record.State, "err", outcome)
 	} else {
 		run.own.Info("ended", "state", run.record.State)
 	}
+	err := run.save()
 	run.runner.remember(run.record)
 	run.runner.pruneLogs(run.record)
 	if err != nil {
