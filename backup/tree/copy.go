@@ -51,7 +51,7 @@ func (f *filling) fetch(ctx context.Context, b Blob, to *os.File) error {
 		defer from.Close()
 		return f.transfer(ctx, from, to, b)
 	}
-	from, err := os.Open(local) //nolint:gosec // a path of the backup's
+	from, err := os.Open(local)
 	if err != nil {
 		return fmt.Errorf("content file %s %w: %w", b.name(), errOrigin, err)
 	}

@@ -120,7 +120,7 @@ func existing(path string) (string, error) {
 
 // PlanDir decides the moves that put the tree staged in the place of live, which goes to kept. Paths are
 // absolute; staged and kept lie in directories of ours (MakeStaging) below Survey's Stage, and kept does
-// not exist. The kept tree of a link that is made to lead elsewhere stays where it is if kept is empty.
+// not exist, or is an empty directory, which is removed. The kept tree of a link that is made to lead elsewhere stays where it is if kept is empty.
 func PlanDir(live, staged, kept string) ([]Move, Way, error) {
 	for _, given := range []string{live, staged, kept} {
 		if given != "" && !filepath.IsAbs(given) {
@@ -135,6 +135,9 @@ func PlanDir(live, staged, kept string) ([]Move, Way, error) {
 		if *given, err = settled(*given); err != nil {
 			return nil, "", fmt.Errorf("plan the exchange of %s: %w", live, err)
 		}
+	}
+	if err := vacate(kept); err != nil {
+		return nil, "", fmt.Errorf("plan the exchange of %s: %w", live, err)
 	}
 	if place.Link && !strings.Contains(staged, "/"+store.Prefix) {
 		moves, err := planLink(live, place.Live, staged, kept)
@@ -152,6 +155,25 @@ func PlanDir(live, staged, kept string) ([]Move, Way, error) {
 		return nil, "", err
 	}
 	return []Move{m}, ByRename, nil
+}
+
+// vacate removes an empty directory where the old tree will go: that something is there says that it has gone.
+func vacate(kept string) error {
+	if kept == "" {
+		return nil
+	}
+	at, err := resolved(filepath.Dir(kept))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer at.close()
+	if err := at.rmdir(filepath.Base(kept)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the place for the old tree is taken: %w", err)
+	}
+	return nil
 }
 
 // moveBetween makes paths relative to the directory that all of them lie in.

@@ -133,6 +133,22 @@ func TestCodeThatIsGone(t *testing.T) {
 	}
 }
 
+// TestPlaceForTheOldTree: an empty directory there is no old tree, and anything else is not to be lost.
+func TestPlaceForTheOldTree(t *testing.T) {
+	dir := tempDir(t)
+	write(t, dir, map[string]string{"live/x": "old", ".mxp-1/new/x": "new", ".mxp-1/old": "", ".mxp-2/old/x": "older"})
+	moves, _, err := PlanDir(filepath.Join(dir, "live"), filepath.Join(dir, ".mxp-1/new"), filepath.Join(dir, ".mxp-1/old"))
+	must(t, err)
+	if state, err := StateOf(moves); err != nil || state != Undone {
+		t.Errorf("%s, %v", state, err)
+	}
+	must(t, Do(t.Context(), moves, nil))
+	sameMap(t, "kept", texts(t, filepath.Join(dir, ".mxp-1/old")), map[string]string{"x": "old"})
+	if _, _, err := PlanDir(filepath.Join(dir, "live"), filepath.Join(dir, ".mxp-1/old"), filepath.Join(dir, ".mxp-2/old")); !errors.Is(err, unix.ENOTEMPTY) {
+		t.Error(err)
+	}
+}
+
 // TestLinkToAReleaseThatIsKept: the link leads to the new release, and the old one goes where it is told.
 func TestLinkToAReleaseThatIsKept(t *testing.T) {
 	needRoot(t)
@@ -213,9 +229,8 @@ func TestImmutable(t *testing.T) {
 	if !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "chattr -i") {
 		t.Error(err)
 	}
-	kept := filepath.Join(dir, "live/b")
 	must(t, os.Rename(filepath.Join(dir, "live"), filepath.Join(dir, ".mxp-old")))
-	kept = filepath.Join(dir, ".mxp-old/b/c")
+	kept := filepath.Join(dir, ".mxp-old/b/c")
 	immutableBit(t, kept, true)
 	err = Discard(t.Context(), dir, ".mxp-old")
 	immutableBit(t, kept, false)
