@@ -346,9 +346,7 @@ func TestStagedCode(t *testing.T) {
 		text, err := os.ReadFile(filepath.Join(p.CodeDir, "config.php"))
 		must(t, err)
 		scratch := filepath.Join(p.dir, "scratch")
-		must(t, os.Mkdir(scratch, 0o777))
-		must(t, os.Chmod(scratch, 0o777))
-		own, err := moodle.StageConfig(string(text), map[string]string{"cachedir": scratch, "localcachedir": scratch, "tempdir": scratch})
+		own, err := StageConfig(p.site, string(text), scratch)
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(staged, "config.php"), []byte(own), 0o644))
 		live := p.Version
@@ -362,7 +360,7 @@ func TestStagedCode(t *testing.T) {
 		if pending, err := c.IsPending(t.Context()); err != nil || !pending {
 			t.Errorf("%s: staged code: %v, %v", version, pending, err)
 		}
-		if value, _, err := c.GetConfig(t.Context(), "", "cachedir"); err != nil || value != scratch {
+		if value, _, err := c.GetConfig(t.Context(), "", "cachedir"); err != nil || value != filepath.Join(scratch, "cachedir") {
 			t.Errorf("%s: cachedir of the staged code is %q, %v", version, value, err)
 		}
 	}

@@ -65,7 +65,7 @@ func drainPool(ctx context.Context, pool phpfpm.Pool, closed time.Time) error {
 			return ctx.Err() //nolint:wrapcheck // wrapped with the pool
 		case ctx.Err() != nil && answered:
 			return busy(last)
-		case err != nil && !(own && errors.Is(err, context.DeadlineExceeded)):
+		case err != nil && (!own || !errors.Is(err, context.DeadlineExceeded)):
 			return &NotCheckedError{drainCheck, err}
 		}
 		select {

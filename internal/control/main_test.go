@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -124,7 +125,7 @@ func (p *place) exec(statement string) {
 func (p *place) value(query string) (value string) {
 	p.t.Helper()
 	err := p.db.QueryRowContext(p.t.Context(), strings.NewReplacer("{", p.Prefix, "}", "").Replace(query)).Scan(&value)
-	if err != nil && err != sql.ErrNoRows { //nolint:errorlint // Scan returns it as it is
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		p.t.Fatal(err)
 	}
 	return value

@@ -72,7 +72,7 @@ func (c CLI) MaintenanceStatus(ctx context.Context) (Maintenance, error) {
 		return state, err
 	}
 	// 5.1 writes "cli mode" beside the file; without it, any text closes the site to all but administrators.
-	state.Enabled = enabled != "" && enabled != "0" && !(file && enabled == "cli mode")
+	state.Enabled = enabled != "" && enabled != "0" && (!file || enabled != "cli mode")
 	later, set, err := c.GetConfig(ctx, "", "maintenance_later")
 	if err != nil || !set {
 		return state, err
