@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"io/fs"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -61,10 +62,17 @@ type buffer struct {
 	pages [][]byte
 	room  int64
 	size  int64 // bytes that are filled
+
+	mu       sync.Mutex
+	released bool
 }
 
-// release gives the memory back.
+// release gives the memory back, and takes it from who still reads: HTTP goes on sending for a moment where the
+// answer came before the end of the request.
 func (b *buffer) release() {
+	b.mu.Lock()
+	b.released = true
+	b.mu.Unlock()
 	b.from.mu.Lock()
 	b.from.free = append(b.from.free, b.pages[:min(len(b.pages), int(b.from.total)-len(b.from.free))]...)
 	b.from.mu.Unlock()
@@ -99,7 +107,21 @@ func (b *buffer) content() io.Reader {
 	for _, part := range b.filled() {
 		readers = append(readers, bytes.NewReader(part))
 	}
-	return io.MultiReader(readers...)
+	return &bufferReader{of: b, from: io.MultiReader(readers...)}
+}
+
+type bufferReader struct {
+	of   *buffer
+	from io.Reader
+}
+
+func (r *bufferReader) Read(p []byte) (int, error) {
+	r.of.mu.Lock()
+	defer r.of.mu.Unlock()
+	if r.of.released {
+		return 0, fs.ErrClosed
+	}
+	return r.from.Read(p)
 }
 
 // sums are the digests that go with a request, against damage on the way.

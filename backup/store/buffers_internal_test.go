@@ -41,7 +41,11 @@ func TestBuffersLendWithinTheirTotal(t *testing.T) {
 			if want := text[:min(int64(length), size)]; string(got) != want || lent.size != int64(len(want)) || isEnd(err) != (int64(length) < size) {
 				t.Errorf("%d of %d bytes: %d, %v", length, size, len(got), err)
 			}
+			late := lent.content()
 			lent.release()
+			if n, err := late.Read(make([]byte, 1)); n > 0 || err == nil {
+				t.Error("read from memory that is another's")
+			}
 		}
 	}
 	if len(b.free) != 16 || !b.left.TryAcquire(b.total) {
