@@ -25,7 +25,8 @@ func poolOf(t testing.TB, dir string, contents ...string) []Blob {
 	var blobs []Blob
 	for _, content := range contents {
 		b := Blob{sha1.Sum([]byte(content)), int64(len(content))}
-		write(t, filepath.Join(dir, b.leaf()), map[string]string{b.name(): content})
+		must(t, os.MkdirAll(filepath.Join(dir, b.leaf()), 0o755))
+		must(t, os.WriteFile(filepath.Join(dir, b.leaf(), b.name()), []byte(content), 0o644))
 		blobs = append(blobs, b)
 	}
 	slices.SortFunc(blobs, func(a, b Blob) int { return bytes.Compare(a.SHA1[:], b.SHA1[:]) })
@@ -36,6 +37,7 @@ func many(n int) (contents []string) {
 	for i := range n {
 		contents = append(contents, strings.Repeat(fmt.Sprintln("content", i), 1+i%100))
 	}
+	contents[0] = "" // every Moodle has an empty file
 	return append(contents, strings.Repeat("large", 1<<20))
 }
 
