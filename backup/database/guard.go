@@ -28,7 +28,7 @@ func (r *reader) table(t tokens, kind string) (statement, error) {
 		switch {
 		case token.kind == word && slices.ContainsFunc(tableWords, token.is):
 			return statement{}, refused
-		case token.is(".") && !number(t.at(i-1)) && t.at(i-1).value != name:
+		case token.is(".") && !number(t.at(i-1)):
 			return statement{}, refused
 		case token.is("ENGINE"):
 			engine := t.at(i + 1)
@@ -47,7 +47,7 @@ func number(t token) bool { return t.kind == word && t.value[0] >= '0' && t.valu
 
 // bodyWords and bodyPairs give rights, read and write files or change the server. They are keywords that must
 // be quoted to be names, or that nobody names anything by.
-var bodyWords = []string{"GRANT", "REVOKE", "OUTFILE", "DUMPFILE", "INFILE", "LOAD_FILE", "SHUTDOWN"}
+var bodyWords = []string{"GRANT", "REVOKE", "OUTFILE", "DUMPFILE", "INFILE", "LOAD_FILE", "SHUTDOWN", "SONAME"}
 
 var bodyPairs = []string{
 	"SET GLOBAL", "SET PASSWORD", "SET PERSIST", "@ @ GLOBAL", "@ @ PERSIST", "INSTALL PLUGIN", "INSTALL SONAME", "INSTALL COMPONENT",

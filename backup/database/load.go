@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -122,6 +123,8 @@ func (l *loader) read(r *reader) error {
 
 func (l *loader) hand(s statement) error {
 	if s.action == object {
+		// A view comes twice: first something that holds its place for views over it.
+		l.objects = slices.DeleteFunc(l.objects, func(o Object) bool { return o.Kind == s.object.Kind && o.Name == s.object.Name })
 		l.objects = append(l.objects, s.object)
 		return nil
 	}

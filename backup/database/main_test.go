@@ -3,6 +3,7 @@ package database
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"log/slog"
@@ -211,4 +212,14 @@ func same(t testing.TB, what string, got, want map[string]string) {
 			t.Errorf("%s: %s should not be there", what, name)
 		}
 	}
+}
+
+func openAs(t testing.TB, source string) *sql.DB {
+	t.Helper()
+	pool, err := sql.Open("mysql", source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	return pool
 }

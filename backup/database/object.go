@@ -84,9 +84,6 @@ func (r *reader) create(t tokens) (statement, error) {
 	if err := r.named(&o, t, kind, i); err != nil {
 		return statement{}, err
 	}
-	if kind == kindView && placeholder(t, i) {
-		return statement{}, nil
-	}
 	o.Head = []byte(t.slice(0, headEnd))
 	o.Tail = []byte(r.renamed(t, t.at(tail).from))
 	return statement{action: object, object: o}, r.guard(&o, t, i)
@@ -145,17 +142,4 @@ func (r *reader) unqualified(t tokens, i int) (next int, name string, err error)
 
 func (r *reader) own(schema string) bool {
 	return r.source != "" && strings.EqualFold(schema, r.source)
-}
-
-// placeholder says whether a view only holds the place of one that comes later: AS SELECT 1 AS `column`, …
-func placeholder(t tokens, i int) bool {
-	if !t.match(i+1, "AS SELECT") {
-		return false
-	}
-	for i += 3; i < len(t.list); i += 4 {
-		if !t.match(i, "1 AS") || t.at(i+2).kind != quoted || i+3 < len(t.list) && !t.match(i+3, ",") {
-			return false
-		}
-	}
-	return true
 }

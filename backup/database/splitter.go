@@ -161,11 +161,11 @@ func (s *splitter) passComment() bool {
 
 // line passes over the rest of the line.
 func (s *splitter) line() []byte {
-	begin := s.at
-	for s.peek(1) && s.buffer[s.at] != '\n' {
-		s.at++
+	length := 0 // places change while it is read
+	for ; s.peek(1) && s.buffer[s.at] != '\n'; s.at++ {
+		length++
 	}
-	return s.buffer[begin:s.at]
+	return s.buffer[s.at-length : s.at]
 }
 
 // skip passes over blanks, comments and DELIMITER lines between statements; io.EOF at the end of the dump.
