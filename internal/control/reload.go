@@ -75,7 +75,12 @@ func unitNames(pool phpfpm.Pool) []string {
 type process struct {
 	children []string // process ids
 	image    string   // changes when it executes itself anew: the kernel puts every program at another place
+	title    string   // which it gives itself once it has read its configuration
 }
+
+func (p process) ready() bool { return strings.HasPrefix(p.title, masterTitle) }
+
+const masterTitle = "php-fpm: master process ("
 
 func lookAt(proc string, pid int) (process, error) {
 	number := strconv.Itoa(pid)
@@ -87,17 +92,20 @@ func lookAt(proc string, pid int) (process, error) {
 	if err != nil {
 		return process{}, fmt.Errorf("look at process %d: %w", pid, err)
 	}
-	return process{strings.Fields(string(list)), string(image)}, nil
+	title, err := os.ReadFile(filepath.Join(proc, number, "cmdline")) //nolint:gosec // likewise
+	if err != nil {
+		return process{}, fmt.Errorf("look at process %d: %w", pid, err)
+	}
+	return process{strings.Fields(string(list)), string(image), string(title)}, nil
 }
 
-// awaitGone waits until none of the children is left that were there before, and, for a pool that had none, until the
-// master has begun anew.
+// awaitGone waits until the master has begun anew and none of the children is left that were there before.
 func awaitGone(ctx context.Context, master int, before process) error {
 	for {
 		now, err := lookAt(procRoot, master)
 		old := slices.ContainsFunc(now.children, func(pid string) bool { return slices.Contains(before.children, pid) })
 		// A restart ends the master too, and with it all its children.
-		if err != nil || !old && (len(before.children) > 0 || now.image != before.image) {
+		if err != nil || !old && now.image != before.image && (now.ready() || !before.ready()) {
 			return nil //nolint:nilerr // a process that is gone has no children
 		}
 		select {
@@ -133,7 +141,7 @@ func masterOf(proc string, pool phpfpm.Pool) int {
 		if err != nil {
 			continue
 		}
-		_, rest, found := strings.Cut(strings.TrimRight(string(title), "\x00 "), "php-fpm: master process (")
+		_, rest, found := strings.Cut(strings.TrimRight(string(title), "\x00 "), masterTitle)
 		file := strings.TrimSuffix(rest, ")")
 		if found && (file == pool.File || strings.HasPrefix(pool.File, filepath.Dir(file)+"/")) {
 			return pid
