@@ -244,6 +244,19 @@ func TestLockedDirectoryStays(t *testing.T) {
 	}
 }
 
+// A tree as deep as somebody likes takes neither memory nor descriptors; what lies too deep stays.
+func TestDeepTree(t *testing.T) {
+	tr := newTree(t)
+	deep := strings.Repeat("d/", 400)
+	tr.write(t, deep+"x", strings.Repeat("d/", deepest)+"y", "z")
+	if err := do(t, NewTmp(tr.settings(), tr.trees())); err != nil {
+		t.Fatal(err)
+	}
+	if got := left(t, tr.root); !slices.Equal(got, []string{deep + "x"}) {
+		t.Errorf("left are %q", got)
+	}
+}
+
 func TestMountsStay(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("mounts are not tried: that takes root")

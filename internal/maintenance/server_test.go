@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -59,6 +60,7 @@ func TestOnAServer(t *testing.T) {
 		{"security upgrades alone", testSecurityOnly},
 		{"another apt is waited for", testAptLocked},
 		{"all upgrades", testUpgrades},
+		{"stopped while it upgrades", testStopped},
 		{"lists that cannot be fetched", testListsFail},
 		{"restarts", testRestarts},
 		{"restarts with broken settings", testBrokenSettings},
@@ -119,7 +121,7 @@ func testSecurityOnly(t *testing.T, s *server) {
 		t.Errorf("the preview: %s", said)
 	}
 	code, said, log := s.maintain(t, settings, "--now=weekly")
-	want := "mxt-fixed=2 mxt-held=1 mxt-plain=1 mxt-rival=1 mxt-settings=1 mxt-wants=1"
+	want := "mxt-fixed=2 mxt-held=1 mxt-plain=1 mxt-rival=1 mxt-settings=1 mxt-slow=1 mxt-wants=1"
 	if got := s.versions(t); code != 0 || said != "" || got != want {
 		t.Errorf("ended with %d, saying %q; installed are %s, want %s; log: %s", code, said, got, want, log)
 	}
@@ -145,7 +147,7 @@ func testAptLocked(t *testing.T, s *server) {
 // testUpgrades: held packages, settings that were changed, and packages that others would be removed or installed for.
 func testUpgrades(t *testing.T, s *server) {
 	code, said, log := s.maintain(t, "{weekly: {tasks: [package-upgrades]}}", "--now=weekly")
-	want := "mxt-fixed=2 mxt-held=1 mxt-plain=2 mxt-rival=1 mxt-settings=2 mxt-wants=1"
+	want := "mxt-fixed=2 mxt-held=1 mxt-plain=2 mxt-rival=1 mxt-settings=2 mxt-slow=1 mxt-wants=1"
 	if got := s.versions(t); code != 0 || said != "" || got != want {
 		t.Errorf("ended with %d, saying %q; installed are %s, want %s; log: %s", code, said, got, want, log)
 	}
@@ -163,6 +165,33 @@ func testUpgrades(t *testing.T, s *server) {
 		t.Errorf("ended with %d: %s", code, said)
 	}
 	s.must(t, "rm", "/run/reboot-required")
+}
+
+// testStopped: a host that goes down lets dpkg finish; what was not begun stays due.
+func testStopped(t *testing.T, s *server) {
+	s.must(t, "sh", "-c", repository, "sh", "slow")
+	settings := "maintenance: {weekly: {tasks: [package-upgrades, service-restarts]}}\n"
+	for path, content := range map[string]string{"/etc/moodle-exporter/moodle-exporter.yml": settings, "/etc/default/moodle-exporter": "MAINTAIN_ARGS=--now=weekly\n"} {
+		if err := s.WriteFile(t.Context(), path, []byte(content), 0o644, "root:root"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer s.must(t, "rm", "/etc/default/moodle-exporter")
+	s.must(t, "systemctl", "start", "--no-block", "moodle-exporter-maintain.service")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := s.Poll(ctx, func(context.Context) error { _, err := os.Stat(s.HostPath("/run/mxt-slow")); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.must(t, "systemctl", "stop", "moodle-exporter-maintain.service")
+	record := s.must(t, "cat", "/var/lib/moodle-exporter/jobs/_host/maintain.json")
+	if !strings.Contains(record, `"interrupted"`) || strings.Contains(record, "service-restarts") {
+		t.Errorf("the record: %s", record)
+	}
+	if got := s.must(t, "dpkg-query", "-W", "-f", "${Version} ${Status}", "mxt-slow"); got != "2 install ok installed" {
+		t.Errorf("the package is %s", got)
+	}
 }
 
 // testListsFail: a mirror that cannot be reached, of which apt-get update by itself makes no error.

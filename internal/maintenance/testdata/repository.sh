@@ -1,13 +1,16 @@
 # Makes two package repositories in /srv/repo, a plain and a security one, and installs version 1 of each package.
-# Runs in the booted machine, as root.
+# Runs in the booted machine, as root. With the word slow it adds a package whose installation takes a while.
 set -eu
-build() { # repository name version [control-line [conffile]]
+build() { # repository name version [control-line [conffile [postinst]]]
 	dir=/srv/build/$2; rm -rf $dir; mkdir -p $dir/DEBIAN /srv/repo/$1
 	printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: T <t@example.org>\nDescription: test\n%s' "$2" "$3" "${4:+$4
 }" >$dir/DEBIAN/control
 	mkdir -p $dir/usr/share/$2; echo "$3" >$dir/usr/share/$2/version
 	if [ -n "${5:-}" ]; then
 		mkdir -p $dir/etc; echo "shipped $3" >$dir$5; echo $5 >$dir/DEBIAN/conffiles
+	fi
+	if [ -n "${6:-}" ]; then
+		printf '#!/bin/sh\n%s\n' "$6" >$dir/DEBIAN/postinst; chmod 755 $dir/DEBIAN/postinst
 	fi
 	dpkg-deb --build --root-owner-group $dir /srv/repo/$1/$2_$3.deb >/dev/null
 }
@@ -20,8 +23,13 @@ index() { # repository suite
 	printf 'Origin: Test\nLabel: Test\nSuite: %s\nVersion: 1\nDate: %s\nSHA256:\n %s %s Packages\n' \
 		$2 "$(date -u '+%a, %d %b %Y %H:%M:%S UTC')" $(sha256sum Packages | cut -d' ' -f1) $(stat -c %s Packages) >Release
 }
+if [ "${1:-}" = slow ]; then
+	build main mxt-slow 2 '' '' 'touch /run/mxt-slow; sleep 2'
+	index main stable
+	exit
+fi
 rm -rf /srv/repo /etc/apt/sources.list.d /var/lib/apt/lists; mkdir -p /etc/apt/sources.list.d
-for name in plain held fixed; do build main mxt-$name 1; done
+for name in plain held fixed slow; do build main mxt-$name 1; done
 build main mxt-settings 1 '' /etc/mxt-settings.conf
 build main mxt-wants 1
 build main mxt-rival 1
