@@ -91,7 +91,7 @@ func TestCompareNamesEachDifference(t *testing.T) {
 				t.Fatal(err)
 			}
 			must(t, test.change(filepath.Join(root.Name(), test.path)))
-			found, err := Compare(t.Context(), bytes.NewReader(archive), root, CompareOptions{ExtractOptions: ExtractOptions{MaxBytes: 1 << 30}})
+			found, err := Compare(t.Context(), bytes.NewReader(archive), root, CompareOptions{ExtractOptions: ExtractOptions{MaxBytes: 1 << 30, Owner: mine()}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -105,7 +105,7 @@ func TestCompareNamesEachDifference(t *testing.T) {
 			if got := strings.Join(all, " "); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
-			limited, err := Compare(t.Context(), bytes.NewReader(archive), root, CompareOptions{ExtractOptions{MaxBytes: 1 << 30}, 1})
+			limited, err := Compare(t.Context(), bytes.NewReader(archive), root, CompareOptions{ExtractOptions{MaxBytes: 1 << 30, Owner: mine()}, 1})
 			if err != nil || len(limited) != min(1, len(found)) {
 				t.Errorf("limited to one: %v, %v", limited, err)
 			}
@@ -263,6 +263,7 @@ func TestBombsAndTornArchives(t *testing.T) {
 		"not at all":        {cancelled, bytes.NewReader(whole), ExtractOptions{MaxBytes: 1 << 20}, context.Canceled, ""},
 		"no tar file":       {t.Context(), strings.NewReader(strings.Repeat("text", 1000)), ExtractOptions{MaxBytes: 1 << 20}, tar.ErrHeader, ""},
 	} {
+		test.o.Owner = mine()
 		_, err := Extract(test.ctx, test.from, openRoot(t, tempDir(t)), test.o)
 		if !errors.Is(err, test.want) || err != nil && !strings.Contains(err.Error(), test.words) {
 			t.Errorf("%s: %v", name, err)
