@@ -46,7 +46,7 @@ func Create(ctx context.Context, o Options, run Run) (*Manifest, error) {
 		if c.manifest != nil {
 			err = errors.Join(err, clean(c.Store))
 		}
-		return nil, err
+		return nil, explainFull(err, c.Config.Dir)
 	}
 	if err := c.heal(ctx); err != nil {
 		c.Logger.Error("damage in earlier backups could not be mended; the new backup is not affected", "err", err)

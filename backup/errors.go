@@ -3,6 +3,7 @@ package backup
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"unicode"
 	"unicode/utf8"
 
@@ -64,3 +65,12 @@ func (e *IncompleteError) Error() string {
 }
 
 func (e *IncompleteError) Unwrap() error { return job.ErrPartial }
+
+// explainFull says what to do about a disk that became full on the way, in spite of the preflight.
+func explainFull(err error, dir string) error {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	return fmt.Errorf("%w.\nThere is no room left for the backup in %s. Earlier backups are as they were. "+
+		"Make room, shorten backup.keep, or move backup.dir to a larger disk, and run the backup again: content files that are copied already are not copied again", err, dir)
+}

@@ -35,7 +35,7 @@ func (c *creation) copyFiles(ctx context.Context) (err error) {
 
 func (c *creation) dump(ctx context.Context) (err error) {
 	if c.named, err = newReferences(c.Store.Path(stagingName)); err != nil {
-		return err
+		return fmt.Errorf("keep a list of content files: %w", err)
 	}
 	d := &dumper{store: c.Store, session: c.session, client: c.client, site: c.Site, run: c.run, log: c.Logger, named: c.named,
 		compression: compressionOf(c.Config.Zstd)}
@@ -55,7 +55,7 @@ func (c *creation) dump(ctx context.Context) (err error) {
 // snapshot names was there before its row was, and has been copied unless it was deleted in between.
 func (c *creation) copyDelta(ctx context.Context) (err error) {
 	if c.site, err = newSiteList(c.Store.Path(stagingName)); err != nil {
-		return err
+		return fmt.Errorf("keep a list of content files: %w", err)
 	}
 	c.pool.forget()
 	return c.pool.copy(ctx, c.site.add)
@@ -175,7 +175,7 @@ func (c *creation) audit(ctx context.Context) error {
 	}
 	from, err := c.site.reader()
 	if err != nil {
-		return err
+		return fmt.Errorf("audit the content files: %w", err)
 	}
 	var away *references
 	if c.session != nil {
