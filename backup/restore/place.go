@@ -53,19 +53,57 @@ func (r *restoration) stage(ctx context.Context, component string, place tree.Pl
 	if s.keep, err = tree.MakeStaging(s.dir, s.name); err != nil {
 		return nil, fmt.Errorf("make a place for the new %s: %w", component, err)
 	}
-	err = errors.Join(s.keep.Mkdir(newTree, 0o700), s.keep.Mkdir(oldTree, 0o700))
-	if err == nil {
-		s.root, err = s.keep.OpenRoot(newTree)
-	}
-	if err != nil {
+	if s.root, err = openNew(s.keep); err != nil {
 		_ = s.keep.Close()
 		return nil, fmt.Errorf("make a place for the new %s: %w", component, err)
 	}
-	return s, r.extract(ctx, component, s.root)
+	mounts, closeAll, err := r.stageMounts(place)
+	defer closeAll()
+	if err != nil {
+		return s, fmt.Errorf("make a place for the new %s: %w", component, err)
+	}
+	return s, r.extract(ctx, component, s.root, mounts)
+}
+
+// openNew makes the directory of the new tree.
+func openNew(keep *os.Root) (*os.Root, error) {
+	if err := keep.Mkdir(newTree, 0o700); err != nil {
+		return nil, err
+	}
+	return keep.OpenRoot(newTree)
+}
+
+// stageMounts makes a place in each file system that is mounted within a tree: what belongs there cannot be
+// renamed into it from outside.
+func (r *restoration) stageMounts(place tree.Place) (roots map[string]*os.Root, closeAll func(), err error) {
+	roots = map[string]*os.Root{}
+	closeAll = func() {
+		for _, root := range roots {
+			_ = root.Close()
+		}
+	}
+	for _, mount := range place.Mounts {
+		dir, name := filepath.Join(place.Live, mount), store.Prefix+r.journal.ID
+		r.journal.Scratch = append(r.journal.Scratch, filepath.Join(dir, name))
+		if err := r.journal.save(); err != nil {
+			return roots, closeAll, err
+		}
+		keep, err := tree.MakeStaging(dir, name)
+		if err != nil {
+			return roots, closeAll, err
+		}
+		roots[mount], err = openNew(keep)
+		_ = keep.Close()
+		if err != nil {
+			delete(roots, mount)
+			return roots, closeAll, err
+		}
+	}
+	return roots, closeAll, nil
 }
 
 // extract puts the archive of a component into root. The archive is proven when it has been read to its end.
-func (r *restoration) extract(ctx context.Context, component string, root *os.Root) error {
+func (r *restoration) extract(ctx context.Context, component string, root *os.Root, mounts map[string]*os.Root) error {
 	name := backup.FileOf(component)
 	want, _ := r.Reader.Manifest.File(name)
 	file, err := r.Reader.Open(ctx, name)
@@ -74,7 +112,7 @@ func (r *restoration) extract(ctx context.Context, component string, root *os.Ro
 	}
 	defer file.Close()
 	found, err := tree.Extract(ctx, file, root, tree.ExtractOptions{
-		Owner: owners(), MaxBytes: want.ContentSize, MaxEntries: want.ContentSize/blockSize + 1, Progress: r.run.Add,
+		Owner: owners(), Mounts: mounts, MaxBytes: want.ContentSize, MaxEntries: want.ContentSize/blockSize + 1, Progress: r.run.Add,
 	})
 	if err != nil {
 		return fmt.Errorf("unpack %s: %w", name, err)
@@ -176,6 +214,20 @@ func putFile(root *os.Root, name string, content []byte, like fs.FileInfo) error
 		err = file.Chmod(like.Mode().Perm() &^ 0o002)
 	}
 	return errors.Join(err, file.Close())
+}
+
+// like gives a file or directory the owner and mode of another one, but for writing by everybody.
+func like(root *os.Root, name string, other fs.FileInfo) error {
+	status, ok := other.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	if os.Geteuid() == 0 {
+		if err := root.Lchown(name, int(status.Uid), int(status.Gid)); err != nil {
+			return err
+		}
+	}
+	return root.Chmod(name, other.Mode()&(fs.ModePerm|fs.ModeSetgid)&^0o002)
 }
 
 // rewrite gives a file other content.

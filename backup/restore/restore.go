@@ -90,10 +90,13 @@ func Restore(ctx context.Context, o Options, run Run) (*Result, error) {
 		return nil, err
 	}
 	defer r.close()
-	if err := r.step(ctx, "preflight", r.prepare); err != nil {
+	err := r.step(ctx, "preflight", r.prepare)
+	if err != nil && r.journal == nil {
 		return nil, err
 	}
-	err := r.carryOut(ctx)
+	if err == nil {
+		err = r.carryOut(ctx)
+	}
 	if err == nil {
 		r.result.Journal = r.journal
 		return &r.result, nil
@@ -158,8 +161,12 @@ type UnfinishedError struct {
 }
 
 func (e *UnfinishedError) Error() string {
-	return fmt.Sprintf("the restore %s of site %s could not be undone: %v.\nThe site is in maintenance mode, whole on neither side; nothing of it is lost: the old parts and the new ones are kept.\n"+
-		"Mend what the error names, then run `moodle-exporter restore --site=%s`: it finds this restore and undoes it.", e.Journal.ID, e.Journal.Site, e.Err, e.Journal.Site)
+	state := "The site is in maintenance mode, with some parts from before and some from the backup; nothing is lost: all parts are kept."
+	if e.Journal.Phase == Staging {
+		state = "The site is open and as it was; what was made beside it takes room."
+	}
+	return fmt.Sprintf("the restore %s of site %s has not come to an end: %v.\n%s\nMend what the error names, then run `moodle-exporter restore --site=%s`: it finds this restore, and undoes or finishes it.",
+		e.Journal.ID, e.Journal.Site, e.Err, state, e.Journal.Site)
 }
 
 func (e *UnfinishedError) Unwrap() error { return e.Err }

@@ -23,7 +23,9 @@ var disasters = []struct {
 	{"a table", func(r *rig) { r.sql("DROP TABLE `" + r.site.Database + "`.`" + r.site.Prefix + "user`") }},
 	{"rows", func(r *rig) { r.sql("DELETE FROM `" + r.site.Database + "`.`" + r.site.Prefix + "course`") }},
 	{"the database", func(r *rig) { r.sql("DROP DATABASE `" + r.site.Database + "`") }},
-	{"the account", func(r *rig) { r.sql("DROP USER `"+r.site.User+"`@`127.0.0.1`", "DROP USER `"+r.site.User+"`@localhost") }},
+	{"the account", func(r *rig) {
+		r.sql("DROP USER `"+r.site.User+"`@`127.0.0.1`", "DROP USER `"+r.site.User+"`@localhost")
+	}},
 	{"filedir", func(r *rig) { r.must(os.RemoveAll(filepath.Join(r.site.Dataroot, "filedir"))) }},
 	{"all of moodledata", func(r *rig) { r.must(os.RemoveAll(r.site.Dataroot)) }},
 	{"the code", func(r *rig) { r.must(os.RemoveAll(r.site.CodeDir)) }},

@@ -208,7 +208,7 @@ func (r *rig) page() int {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	r.must(err)
-	if response.StatusCode == http.StatusOK && !bytes.Contains(body, []byte("logintoken")) {
+	if response.StatusCode == http.StatusOK && !bytes.Contains(body, []byte(`name="password"`)) {
 		return -1
 	}
 	return response.StatusCode

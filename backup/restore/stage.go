@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
@@ -172,10 +173,71 @@ func (r *restoration) stageFiles(ctx context.Context) (err error) {
 	if err := r.ensureDataroot(); err != nil {
 		return err
 	}
-	if r.dataroot, err = r.stage(ctx, backup.Files, tree.Place{Stage: r.target.dataroot}); err != nil {
+	place, err := r.dataPlace()
+	if err != nil {
 		return err
 	}
-	return r.fill(ctx)
+	if r.dataroot, err = r.stage(ctx, backup.Files, place); err != nil {
+		return err
+	}
+	if err := r.fill(ctx); err != nil {
+		return err
+	}
+	return r.adopt()
+}
+
+// adopt gives what had to be made the mode and owner that the backup has of it, and a filedir the files in it that are
+// no content files.
+func (r *restoration) adopt() error {
+	dataroot, err := os.OpenRoot(r.target.dataroot)
+	if err != nil {
+		return err
+	}
+	defer dataroot.Close()
+	info, err := r.dataroot.root.Stat(".")
+	if err != nil {
+		return err
+	}
+	if slices.Contains(r.journal.Made, r.target.dataroot) {
+		if err := like(dataroot, ".", info); err != nil {
+			return err
+		}
+	}
+	name, err := filepath.Rel(r.target.dataroot, r.target.filedir)
+	if err != nil || !filepath.IsLocal(name) {
+		return nil //nolint:nilerr // a filedir elsewhere is not in the archive of the data
+	}
+	staged, err := fs.ReadDir(r.dataroot.root.FS(), name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, entry := range staged {
+		path := filepath.Join(name, entry.Name())
+		if _, err := dataroot.Lstat(path); !entry.Type().IsRegular() || !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := carry(r.dataroot.root, dataroot, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dataPlace is where the new data is staged: always within the dataroot, which is often a mount point itself. A file
+// system that holds only content files needs no place: they are added to it where they are.
+func (r *restoration) dataPlace() (tree.Place, error) {
+	place, err := tree.Survey(r.target.dataroot)
+	if err != nil {
+		return place, err
+	}
+	place.Stage = place.Live
+	place.Mounts = slices.DeleteFunc(place.Mounts, func(mount string) bool {
+		return r.stays(mount) || sameDir(filepath.Join(place.Live, mount), r.target.filedir)
+	})
+	return place, nil
 }
 
 // fill adds the content files. Each is hashed on its way; those that are there already as well, unless they are trusted.

@@ -154,10 +154,7 @@ func (u *undoing) findLive(ctx context.Context) *moodle.Site {
 func (u *undoing) clean(ctx context.Context) error {
 	j := u.journal
 	if j.Database != nil {
-		staged := database.StagedName(j.Database.DB, j.ID)
-		if err := u.withServer(ctx, func(ctx context.Context, s *database.Server) error {
-			return errors.Join(s.Discard(ctx, staged, j.Database.Binlog), dropTrialAccount(ctx, s.Login, trialUser(j.ID)))
-		}); err != nil {
+		if err := u.withServer(ctx, u.discardSchemas); err != nil {
 			return err
 		}
 	}
@@ -171,6 +168,16 @@ func (u *undoing) clean(ctx context.Context) error {
 		}
 	}
 	return j.remove()
+}
+
+// discardSchemas drops what is staged and what was kept. The exchange itself refuses to lose what is needed.
+func (u *undoing) discardSchemas(ctx context.Context, server *database.Server) error {
+	d, id := u.journal.Database, u.journal.ID
+	return errors.Join(
+		server.Discard(ctx, database.OldName(d.DB, id), d.Binlog),
+		server.Discard(ctx, database.StagedName(d.DB, id), d.Binlog),
+		dropTrialAccount(ctx, server.Login, trialUser(id)),
+	)
 }
 
 func discardAll(ctx context.Context, dirs []string) error {
