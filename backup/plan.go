@@ -203,7 +203,12 @@ func (c *creation) planFiles(ctx context.Context, plan *Plan) error {
 // expected is how many bytes pass by while the plan is carried out.
 func (c *creation) expected(plan *Plan) (total int64) {
 	for _, planned := range plan.Components {
-		if !planned.Unchanged {
+		before, known := c.previousFile(databaseName)
+		switch {
+		case planned.Unchanged:
+		case planned.Name == Database && known: // SQL has another size than tables
+			total += before.ContentSize
+		default:
 			total += planned.Size
 		}
 	}

@@ -39,10 +39,11 @@ type pruner struct {
 	now   time.Time
 	at    func(string)
 
-	dry     bool            // only find out what would go
-	leaving map[string]bool // backups that go
-	claims  []*Pin          // on them: nobody begins to read what is about to go
-	swept   usage           // what has gone from the pool
+	done    func(bytes int64) // told how much of the pool has been looked at; nil if nobody asks
+	dry     bool              // only find out what would go
+	leaving map[string]bool   // backups that go
+	claims  []*Pin            // on them: nobody begins to read what is about to go
+	swept   usage             // what has gone from the pool
 }
 
 func (c *creation) prune(ctx context.Context) error {
@@ -185,6 +186,9 @@ func (p *pruner) sweep(ctx context.Context, remove bool) error {
 		if err != nil || ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
 		}
+		if p.done != nil {
+			p.done(sizeOf(blobs))
+		}
 		for _, b := range blobs {
 			needed, err := namedBy(lists, b.sum)
 			if err != nil {
@@ -213,6 +217,13 @@ func (p *pruner) sweep(ctx context.Context, remove bool) error {
 		return nil
 	}
 	return saveJSON(ctx, p.store, usageName, held)
+}
+
+func sizeOf(blobs []blob) (bytes int64) {
+	for _, b := range blobs {
+		bytes += b.size
+	}
+	return bytes
 }
 
 func (p *pruner) removeBlob(ctx context.Context, own *tree, s sum) (bool, error) {

@@ -63,6 +63,11 @@ func Prune(ctx context.Context, o PruneOptions, run Run) (*Pruning, error) {
 		})
 	}
 	if err == nil {
+		var held usage
+		if loadJSON(ctx, p.store, usageName, &held) == nil { // without it nobody sees how far the sweep is
+			run.SetTotal(held.Bytes)
+		}
+		p.done = run.Add
 		err = run.Step(ctx, "sweep", func(ctx context.Context) error { return p.sweep(ctx, true) })
 	}
 	if err != nil {
