@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -22,9 +21,7 @@ type crew struct {
 	tasks  chan task
 	budget *semaphore.Weighted
 	server *Server
-
-	mu  sync.Mutex
-	ids []int64 // of the connections
+	ids    []int64 // of the connections
 }
 
 // task is some work for one connection.

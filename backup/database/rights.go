@@ -124,13 +124,15 @@ func (s *Server) grants(w Wants) string {
 	for _, name := range []string{pattern(w.DB), strings.TrimSuffix(pattern(StagedName(w.DB, "")), "`") + "%`", strings.TrimSuffix(pattern(OldName(w.DB, "")), "`") + "%`"} {
 		fmt.Fprintf(&out, "GRANT ALL PRIVILEGES ON %s.* TO %s;\n", name, s.grantee())
 	}
-	fmt.Fprintf(&out, "GRANT PROCESS, %s ON *.* TO %s;", killRight[s.Flavor], s.grantee())
+	fmt.Fprintf(&out, "GRANT %s ON *.* TO %s;\nGRANT SELECT ON mysql.* TO %[2]s;", globalRights[s.Flavor], s.grantee())
 	return out.String()
 }
 
-// killRight lets an account end the connections of others, and name them as definers.
-var killRight = map[dbserver.Flavor]string{
-	dbserver.MariaDB: "CONNECTION ADMIN, SET USER", dbserver.MySQL: "CONNECTION_ADMIN, SET_USER_ID",
+// globalRights let an account see and end the connections of others, name them as definers, make triggers while there
+// is a binary log, leave that out, and see replicas.
+var globalRights = map[dbserver.Flavor]string{
+	dbserver.MariaDB: "PROCESS, CONNECTION ADMIN, SET USER, BINLOG ADMIN, REPLICATION MASTER ADMIN",
+	dbserver.MySQL:   "PROCESS, CONNECTION_ADMIN, SET_USER_ID, SUPER, REPLICATION SLAVE",
 }
 
 func (s *Server) names() (user, host string) {
