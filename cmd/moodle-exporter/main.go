@@ -55,6 +55,7 @@ var commands = []register{
 	backupVerifyCommand, backupPruneCommand, backupCopyCommand, acceptMissingCommand,
 	statusCommand, jobsListCommand, jobsShowCommand,
 	configCheckCommand, configShowCommand, configInitCommand, configGrantsCommand,
+	restoreCommand,
 	alertsExportCommand, maintainCommand,
 }
 

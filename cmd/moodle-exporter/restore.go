@@ -15,6 +15,7 @@ import (
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
 	"github.com/moodle-exporter/moodle-exporter/backup/restore"
+	"github.com/moodle-exporter/moodle-exporter/backup/store"
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
 	"github.com/moodle-exporter/moodle-exporter/internal/job"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
@@ -25,7 +26,8 @@ import (
 
 // restoreFlags are those of one restore.
 type restoreFlags struct {
-	id, site, only, from, identity, wwwroot     string
+	id, site, only, identity, wwwroot           string
+	from                                        *string
 	allowMail, trustLive, dry, yes, discardOnly bool
 }
 
@@ -35,7 +37,7 @@ func restoreCommand(app *kingpin.Application) (string, action) {
 	command.Arg("id", "ID of a backup, or latest.").Default(backup.Latest).StringVar(&f.id)
 	command.Flag("site", "The site; needed if there are several.").StringVar(&f.site)
 	command.Flag("only", "Only these components, separated by commas: "+strings.Join(restore.Components, ", ")+".").StringVar(&f.only)
-	command.Flag("from", "Where the backup lies: local or offsite.").Default("local").EnumVar(&f.from, "local", "offsite")
+	f.from = fromFlag(command)
 	command.Flag("identity", "File with the age key that opens an encrypted backup.").StringVar(&f.identity)
 	command.Flag("wwwroot", "The address that the site gets, if it is to have another one.").StringVar(&f.wwwroot)
 	command.Flag("allow-mail", "Under another address, let the site send mail to its users as well.").BoolVar(&f.allowMail)
@@ -48,7 +50,7 @@ func restoreCommand(app *kingpin.Application) (string, action) {
 		if err != nil {
 			return err
 		}
-		site, err := e.siteToRestore(ctx, settings, f.site)
+		site, err := e.siteToRestore(ctx, settings, f)
 		if err != nil {
 			return err
 		}
@@ -63,24 +65,37 @@ func restoreCommand(app *kingpin.Application) (string, action) {
 }
 
 // siteToRestore is the site that is meant: there may be no more of it than its backups.
-func (e *environment) siteToRestore(ctx context.Context, settings *config.Config, name string) (string, error) {
-	if name != "" {
-		if !config.ValidName.MatchString(name) {
-			return "", fmt.Errorf("%q is no name of a site", name)
+func (e *environment) siteToRestore(ctx context.Context, settings *config.Config, f *restoreFlags) (string, error) {
+	if f.site != "" {
+		if !config.ValidName.MatchString(f.site) {
+			return "", fmt.Errorf("%q is no name of a site", f.site)
 		}
-		return name, nil
+		return f.site, nil
 	}
-	found, _ := e.finder().Find(ctx, settings.Sites)
 	var known []string
+	found, _ := e.finder().Find(ctx, settings.Sites)
 	for _, site := range found {
 		known = append(known, site.Name)
 	}
-	entries, _ := os.ReadDir(settings.Backup.Dir)
+	if *f.from == fromOffsite {
+		bucket, err := e.bucket(settings, "", access{})
+		if err != nil {
+			return "", err
+		}
+		copied, err := bucket.Dirs(ctx)
+		if err != nil {
+			return "", fmt.Errorf("look for copies: %w", err)
+		}
+		known = append(known, copied...)
+	}
+	entries, _ := os.ReadDir(settings.Backup.Dir) // one that is not there yet knows of no site
 	for _, entry := range entries {
-		if entry.IsDir() && config.ValidName.MatchString(entry.Name()) && !slices.Contains(known, entry.Name()) {
+		if entry.IsDir() {
 			known = append(known, entry.Name())
 		}
 	}
+	slices.Sort(known)
+	known = slices.DeleteFunc(slices.Compact(known), func(name string) bool { return !config.ValidName.MatchString(name) })
 	if len(known) == 1 {
 		return known[0], nil
 	}
@@ -88,6 +103,34 @@ func (e *environment) siteToRestore(ctx context.Context, settings *config.Config
 		Happened: fmt.Sprintf("it is not clear which site is meant: %d are known (%s)", len(known), strings.Join(known, ", ")),
 		Means:    "nothing is restored by guessing", Do: "name it with --site",
 	}
+}
+
+// reader opens the backup that is meant, on this host or in the bucket. One that is known to be damaged is refused.
+func (e *environment) reader(ctx context.Context, settings *config.Config, site string, f *restoreFlags) (*backup.Reader, error) {
+	dir := settings.Backup.Dir
+	var listed backup.Listed
+	var from store.Store = store.NewDirectory(backup.SiteDir(dir, site))
+	var err error
+	if *f.from == fromOffsite {
+		place, placeErr := e.offsite(settings, site, access{identity: f.identity})
+		if placeErr != nil {
+			return nil, placeErr
+		}
+		from = place.Reading()
+		listed, err = backup.ShowOffsite(ctx, dir, site, f.id, place)
+	} else {
+		listed, err = backup.Show(ctx, dir, site, f.id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if listed.Problem != nil {
+		return nil, &backup.RefusedError{
+			Happened: "backup " + listed.ID + " of site " + site + " cannot be relied on", Err: listed.Problem, Means: "a site restored from it would not be whole",
+			Do: "choose another one: `moodle-exporter backup list --site=" + site + " --from=" + *f.from + "` says which are good",
+		}
+	}
+	return backup.NewReader(from, listed.Manifest), nil
 }
 
 // restore plans, asks, and restores as a job.
@@ -113,7 +156,7 @@ func (e *environment) restore(ctx context.Context, settings *config.Config, site
 	if err := plan.Refusal(); err != nil || f.dry {
 		return err
 	}
-	if err := e.confirm(f.yes, site, "the site "+site+" is replaced by its backup "+plan.Backup.ID); err != nil {
+	if err := e.confirmSite(f.yes, site, "the site "+site+" is replaced by its backup "+plan.Backup.ID); err != nil {
 		return err
 	}
 	var result *restore.Result
@@ -136,7 +179,7 @@ func (e *environment) restoreJob(ctx context.Context, settings *config.Config, s
 	bar := newBar(e.stderr, "restore of "+site)
 	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
 	err := runner.Do(ctx, job.Spec{Job: "restore", Site: site}, func(ctx context.Context, run *job.Run) error {
-		if _, err := os.Stat(backup.SiteDir(settings.Backup.Dir, site)); err == nil && f.from != "offsite" {
+		if _, err := os.Stat(backup.SiteDir(settings.Backup.Dir, site)); err == nil && *f.from != fromOffsite {
 			if err := run.AddLock(backup.LockPath(settings.Backup.Dir, site)); err != nil {
 				return err
 			}
@@ -158,7 +201,7 @@ func (e *environment) recoverRestore(ctx context.Context, settings *config.Confi
 	if f.dry {
 		return nil
 	}
-	if err := e.confirm(f.yes, site, "the restore that was broken off is ended"); err != nil {
+	if err := e.confirmSite(f.yes, site, "the restore that was broken off is ended"); err != nil {
 		return err
 	}
 	options, err := e.restoreOptions(ctx, settings, site)
@@ -192,7 +235,7 @@ func (e *environment) discard(ctx context.Context, settings *config.Config, site
 		_, err := fmt.Fprintf(e.stdout, "No restore of site %s has kept anything.\n", site)
 		return err
 	}
-	if err := e.confirm(f.yes || f.dry, site, "the site as it was before "+journals[len(journals)-1].Started.Local().Format(time.DateTime)+" is deleted for good"); err != nil {
+	if err := e.confirmSite(f.yes || f.dry, site, "the site as it was before "+journals[len(journals)-1].Started.Local().Format(time.DateTime)+" is deleted for good"); err != nil {
 		return err
 	}
 	options, err := e.restoreOptions(ctx, settings, site)
@@ -248,8 +291,8 @@ func notPrimary(site *moodle.Site) error {
 	}
 }
 
-// confirm asks whoever sits at the terminal, who must write the site's name: nothing is replaced by a slip.
-func (e *environment) confirm(yes bool, site, what string) error {
+// confirmSite asks whoever sits at the terminal, who must write the site's name: nothing is replaced by a slip.
+func (e *environment) confirmSite(yes bool, site, what string) error {
 	if yes {
 		return nil
 	}
