@@ -90,8 +90,8 @@ func TestWriteGolden(t *testing.T) {
 	base := "/srv/moodle-golden" // stands in the backups
 	must(t, os.Mkdir(base, 0o755))
 	t.Cleanup(func() { _ = os.RemoveAll(base) })
-	site, o := newSite(t, stand.SiteOptions{Name: "lms", CodeDir: base + "/moodle", Dataroot: base + "/moodledata", WWWRoot: "https://lms.example.org"})
-	o = optionsFor(t, database(t), site, base+"/backup")
+	site, _ := newSite(t, stand.SiteOptions{Name: "lms", CodeDir: base + "/moodle", Dataroot: base + "/moodledata", WWWRoot: "https://lms.example.org"})
+	o := optionsFor(t, database(t), site, base+"/backup")
 	for _, place := range []string{base + "/moodledata/filedir", base + "/moodle"} {
 		must(t, filepath.WalkDir(place, func(path string, entry os.DirEntry, err error) error {
 			if info, _ := entry.Info(); err == nil && entry.Type().IsRegular() && info.Size() > 16<<10 {
