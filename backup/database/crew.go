@@ -88,6 +88,15 @@ func (c *crew) do(bytes int, run func(context.Context, *sql.Conn) error) error {
 	}
 }
 
+// idle waits until all that was handed out is done: every task holds a part of the budget.
+func (c *crew) idle() error {
+	if err := c.budget.Acquire(c.ctx, ahead); err != nil {
+		return err
+	}
+	c.budget.Release(ahead)
+	return nil
+}
+
 // wait ends the work: at once after an error, else when all of it is done. The first failure counts.
 func (c *crew) wait(failed error) error {
 	if failed != nil && c.ctx.Err() == nil {

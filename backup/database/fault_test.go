@@ -234,3 +234,29 @@ func TestServerThatRefuses(t *testing.T) {
 		t.Errorf("a server that is read only is let through: %v %v", problems, err)
 	}
 }
+
+// TestForeignKeyOntoABigTable: the index that a foreign key of another table needs may be built anew, and
+// the key holds afterwards.
+func TestForeignKeyOntoABigTable(t *testing.T) {
+	db, s := server(t)
+	for _, child := range []string{"mdl_a_child", "mdl_z_child"} { // dumped before and after the big table
+		schema(t, db, s, child)
+		text, err := io.ReadAll(bulkyDump(3))
+		if err != nil {
+			t.Fatal(err)
+		}
+		definition := "CREATE TABLE `" + child + "` (`v` int, KEY `v` (`v`), CONSTRAINT `c` FOREIGN KEY (`v`) REFERENCES `mdl_big` (`a`));\n"
+		whole := definition + string(text)
+		if child > "mdl_big" {
+			whole = strings.Replace(string(text), footer, definition+footer, 1)
+		}
+		load(t, s, child, strings.NewReader(whole))
+		if err := s.Exchange(t.Context(), exchange(t, child)); err != nil {
+			t.Fatal(err)
+		}
+		in(t, s, child, "INSERT INTO "+child+" SELECT a FROM mdl_big LIMIT 1")
+		if err := db.Exec(t.Context(), "INSERT INTO "+child+"."+child+" VALUES (-1)"); !hasNumber(err, 1452) {
+			t.Errorf("%s: the foreign key does not hold: %v", child, err)
+		}
+	}
+}

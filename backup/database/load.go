@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -133,6 +134,12 @@ func (l *loader) hand(s statement) error {
 	}
 	if s.action == create {
 		l.current.end(l.crew)
+		if strings.Contains(s.text, "REFERENCES `") {
+			// The index that a foreign key wants must not be missing just then.
+			if err := l.crew.idle(); err != nil {
+				return err
+			}
+		}
 		l.current = newTable(l.options.Schema, s.table)
 		return l.current.create(l.crew, s.text)
 	}
