@@ -11,7 +11,8 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
 
-const bucket = "backups"
+// fewCopies are in a bucket before the next one is taken: all of them are read again and again.
+const fewCopies = 5
 
 // copies are made of what the peaceful backup of the attack before has left. Its key may not delete.
 var copies = &victim{name: "copy", words: []string{"backup", "copy"}, keeps: kept}
@@ -28,16 +29,32 @@ func (s *site) openBucket(t *testing.T) {
 	s.storage, err = stand.StartMinIO(t.Context(), s.dir, stand.MinIOOptions{})
 	must(t, err)
 	t.Cleanup(func() { must(t, s.storage.Close()) })
-	must(t, s.storage.MakeBucket(t.Context(), bucket, stand.BucketOptions{}))
-	access, secret, err := s.storage.Key(t.Context(), bucket, stand.RightsToAdd...)
+	s.makeBucket(t)
+}
+
+// makeBucket makes the next bucket, with a key and a configuration for it.
+func (s *site) makeBucket(t *testing.T) {
+	t.Helper()
+	s.bucket = fmt.Sprintf("backups-%d", s.serial)
+	must(t, s.storage.MakeBucket(t.Context(), s.bucket, stand.BucketOptions{}))
+	access, secret, err := s.storage.Key(t.Context(), s.bucket, stand.RightsToAdd...)
 	must(t, err)
 	files := map[string]string{}
 	for name, content := range map[string]string{"access": access, "secret": secret} {
 		files[name] = filepath.Join(s.dir, name+".key")
 		must(t, os.WriteFile(files[name], []byte(content+"\n"), 0o600))
 	}
-	s.offsite = s.configure(t, "offsite.yml", kept, fmt.Sprintf("  offsite: {endpoint: %q, bucket: %s, access_key_file: %q, secret_key_file: %q}\n",
-		s.storage.Endpoint, bucket, files["access"], files["secret"]))
+	s.offsite = s.configure(t, "offsite.yml", kept, fmt.Sprintf("  offsite: {endpoint: %q, bucket: %s, prefix: proof, access_key_file: %q, secret_key_file: %q}\n",
+		s.storage.Endpoint, s.bucket, files["access"], files["secret"]))
+}
+
+// changeBucket goes on to the next bucket when there is much in this one.
+func (s *site) changeBucket(t *testing.T) {
+	t.Helper()
+	if len(s.inBucket(t)) > fewCopies {
+		s.makeBucket(t)
+		s.inPeace(t, copies)
+	}
 }
 
 // inBucket are the IDs of the copies, oldest first.
@@ -71,7 +88,7 @@ func (s *site) verifyCopies(t *testing.T) {
 // nothingBegun: no upload that was never finished takes room in the bucket.
 func (s *site) nothingBegun(t *testing.T) {
 	t.Helper()
-	for upload := range s.storage.Client().ListIncompleteUploads(t.Context(), bucket, "", true) {
+	for upload := range s.storage.Client().ListIncompleteUploads(t.Context(), s.bucket, "", true) {
 		must(t, upload.Err)
 		t.Errorf("left over in the bucket: a part of %s", upload.Key)
 	}

@@ -17,7 +17,7 @@ func (s *site) awaitUnlocked(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		locked := ""
-		for _, path := range []string{filepath.Join(s.state(), "locks", "lms.lock"), filepath.Join(s.backups(), "lms", ".lock")} {
+		for _, path := range s.locks() {
 			if held(t, path) {
 				locked = path
 			}
@@ -28,6 +28,14 @@ func (s *site) awaitUnlocked(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s is still held by %v", locked, s.holders(t))
 		}
+	}
+}
+
+// locks are those of the site, of its backups and of their copies.
+func (s *site) locks() []string {
+	return []string{
+		filepath.Join(s.state(), "locks", "lms.lock"), filepath.Join(s.backups(), "lms", ".lock"),
+		filepath.Join(s.state(), "locks", "copy", "lms.lock"), filepath.Join(s.backups(), "lms", "offsite", ".lock"),
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 )
 
 // kills of the run itself, by the value of PROOF. Misses and the other attacks come on top.
-var kills = map[string]int{"": 3, "bounded": 18, "full": 200}
+var kills = map[string]int{"": 3, "bounded": 16, "full": 200}
 
 // kept is how many backups the retention keeps.
 const kept = 2
@@ -44,7 +44,7 @@ func TestAttacked(t *testing.T) {
 	t.Logf("%d kills of the run; repeat with -seed=%d", wanted, seed)
 	s := startSite(t)
 	s.random = rand.New(rand.NewPCG(seed, 0))
-	s.grow(t, 3000)
+	s.grow(t, 1500)
 	for range kept {
 		s.backUp(t)
 	}
@@ -99,7 +99,7 @@ func (a *tally) tell(t *testing.T) {
 // survive attacks one run, and proves that no backup was harmed and that the next run succeeds.
 func (s *site) survive(t *testing.T, turn turn, tally *tally) {
 	t.Helper()
-	s.grow(t, 200)
+	s.grow(t, 100)
 	s.age(t)
 	damaged := ""
 	if turn.victim.damage && s.random.IntN(2) == 0 {
@@ -134,6 +134,7 @@ func (s *site) survive(t *testing.T, turn turn, tally *tally) {
 		if turn.victim == copies {
 			s.allIn(t, slices.Concat(copied, after)...)
 			s.nothingBegun(t)
+			s.changeBucket(t)
 		}
 	} else {
 		s.verifyFinds(t, damaged)

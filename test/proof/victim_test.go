@@ -97,13 +97,10 @@ func (s *site) verify(t *testing.T) {
 	s.output(t, s.wordsOf(verifies)...)
 }
 
-// damage flips a byte of a content file in the pool which the site, and so the next backup, still has.
-func (s *site) damage(t *testing.T) (hash string) {
+// damage flips a byte of a content file in the pool which all backups need, and the site keeps.
+func (s *site) damage(t *testing.T) string {
 	t.Helper()
-	s.mutex.Lock()
-	hash = s.live[len(s.live)/2] // in every backup by now, and far from being deleted
-	s.mutex.Unlock()
-	file, err := os.OpenFile(s.inPool(hash), os.O_RDWR, 0)
+	file, err := os.OpenFile(s.inPool(s.pinned[0]), os.O_RDWR, 0)
 	must(t, err)
 	one := make([]byte, 1)
 	_, err = file.ReadAt(one, 0)
@@ -112,7 +109,7 @@ func (s *site) damage(t *testing.T) (hash string) {
 	_, err = file.WriteAt(one, 0)
 	must(t, err)
 	must(t, file.Close())
-	return hash
+	return s.pinned[0]
 }
 
 // verifyFinds proves that damage is still found, and named, after a run that may have moved it.
