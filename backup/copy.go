@@ -5,20 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/moodle-exporter/moodle-exporter/backup/store"
+	"github.com/moodle-exporter/moodle-exporter/internal/config"
 )
 
 // CopyOptions say which backups to copy, and where to.
 type CopyOptions struct {
-	Dir    string // of all backups
-	Site   string
-	To     *Offsite
+	Dir  string // of all backups
+	Site string
+	To   *Offsite
+	// Keep are the rules of retention: what none of them keeps, and is about to be pruned here as there, is
+	// not copied. nil copies all.
+	Keep   *config.Keep
 	Clock  func() time.Time
 	Logger *slog.Logger
 	At     func(step string) // as in Options
@@ -138,7 +141,7 @@ func FindToCopy(ctx context.Context, dir, site, place string) (bool, error) {
 	}
 	backups, err := list(ctx, s)
 	for _, b := range backups {
-		if b.Good() && !slices.Contains(state.Copied, b.ID) && !slices.Contains(state.Of, b.ID) {
+		if b.Good() && !state.knows(b.ID) {
 			return true, nil
 		}
 	}

@@ -43,6 +43,7 @@ func (c *copier) look(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	leaves := c.leaving(backups)
 	state := copiedState{Format: Format, Place: c.To.Place, Stale: c.before.Stale}
 	for _, b := range slices.Backward(backups) {
 		if !b.Good() {
@@ -64,6 +65,10 @@ func (c *copier) look(ctx context.Context) (err error) {
 		case slices.Contains(c.failed, out.ID):
 			out.pin.Close()
 			continue
+		case out.lacking && leaves[b.ID]:
+			out.pin.Close()
+			state.Leaving = append(state.Leaving, b.ID)
+			continue
 		case out.lacking:
 			state.Of = append(state.Of, out.ID)
 		default:
@@ -78,6 +83,17 @@ func (c *copier) look(ctx context.Context) (err error) {
 	c.state = state
 	c.state.Remaining = c.before.Remaining
 	return c.openKnown(ctx)
+}
+
+// leaving are the backups that no rule keeps.
+func (c *copier) leaving(backups []Listed) map[string]bool {
+	leaving := map[string]bool{}
+	if c.Keep != nil {
+		for _, d := range Retain(candidates(backups), *c.Keep, c.Clock()) {
+			leaving[d.ID] = !d.Keep()
+		}
+	}
+	return leaving
 }
 
 // proveList makes sure that it is known what content files a backup needs. Without that it cannot be copied.
@@ -181,8 +197,8 @@ func (c *copier) readDamaged(ctx context.Context) error {
 }
 
 // openKnown brings sealed.list up to date: with what a copy that was killed has written of a new one, and
-// if it is lost with the newest list of ciphertext in the bucket. An object that is in none of them is sent
-// again: nobody here can read it, or say whether it is what it should be.
+// if it is lost with the lists of ciphertext in the bucket. An object that is in none of them is sent again:
+// nobody here can read it, or say whether it is what it should be.
 func (c *copier) openKnown(ctx context.Context) error {
 	if c.To.suffix == "" {
 		return nil
@@ -208,31 +224,51 @@ func (c *copier) openKnown(ctx context.Context) error {
 func (c *copier) knownBefore(ctx context.Context) (next func() (object, error), end func(), err error) {
 	_, err = os.Lstat(c.local.Path(sealedName))
 	if !c.knows || errors.Is(err, os.ErrNotExist) {
-		return c.newestCiphertext(ctx)
+		listed, err := c.listedCiphertext(ctx)
+		return listed.read(), listed.close, err
 	}
 	return readObjects(ctx, c.local, sealedName, true)
 }
 
-// newestCiphertext is the list of the newest copy that has one that can be read.
-func (c *copier) newestCiphertext(ctx context.Context) (next func() (object, error), end func(), err error) {
+// listedCiphertext is what all lists of ciphertext in the bucket name, the newest one first.
+func (c *copier) listedCiphertext(ctx context.Context) (all *objectSpill, err error) {
+	var names []string
 	for _, id := range slices.Backward(c.there.ids()) {
-		if _, there := c.there.size(path.Join(id, ciphertextName)); !there {
-			continue
+		if _, there := c.there.size(path.Join(id, ciphertextName)); there {
+			names = append(names, path.Join(id, ciphertextName))
 		}
-		from, err := openCompressed(ctx, c.To.objects, path.Join(id, ciphertextName))
+	}
+	for few := range slices.Chunk(names, manyLists) {
+		more, err := c.mergeCiphertext(ctx, few, all)
+		all.close()
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		return func() (object, error) {
-			o, err := from.next()
-			if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
-				c.Logger.Warn("a list of ciphertext cannot be read to its end; what it would name further is sent again", "backup", id, "err", err)
+		all = more
+	}
+	return all, nil
+}
+
+func (c *copier) mergeCiphertext(ctx context.Context, names []string, newer *objectSpill) (*objectSpill, error) {
+	nexts := []func() (object, error){newer.read()}
+	for _, name := range names {
+		list, err := openCompressed(ctx, c.To.objects, name)
+		if err != nil {
+			return nil, err
+		}
+		defer list.close()
+		nexts = append(nexts, func() (object, error) {
+			o, err := list.next()
+			if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil && !isAnswer(err) {
+				c.Logger.Warn("a list of ciphertext cannot be read to its end; what only it names is sent again", "list", name, "err", err)
 				err = io.EOF
 			}
 			return o, err
-		}, from.close, nil
+		})
 	}
-	return ofSlice(nil), func() {}, nil
+	return spillObjects(c.dir, func(add func(object) error) error {
+		return meetObjects(ctx, func(_ string, found []*object) error { return add(*firstOf(found)) }, nexts...)
+	})
 }
 
 // replaceKnown writes sealed.list anew.

@@ -25,12 +25,19 @@ type copiedState struct {
 	Format int      `json:"format"`
 	Place  string   `json:"place"`
 	Copied []string `json:"copied"` // IDs of backups that are there, all of them
+	// Leaving are backups that no rule keeps: they are not copied, and may have been pruned there.
+	Leaving []string `json:"leaving,omitempty"`
 	// Stale: encrypted objects were replaced, and lists of ciphertext in the bucket may have the old digests.
 	Stale bool `json:"stale,omitempty"`
 	// Remaining is what was still to be sent when the last copy ended, in bytes; Of are the backups that it
 	// is for. Nobody knows it before the first copy.
 	Remaining int64    `json:"remaining"`
 	Of        []string `json:"of,omitempty"`
+}
+
+// knows says whether the last copy has dealt with a backup in one way or another.
+func (s *copiedState) knows(id string) bool {
+	return slices.Contains(s.Copied, id) || slices.Contains(s.Of, id) || slices.Contains(s.Leaving, id)
 }
 
 // loadCopied is what is known of the copies in a place; nothing, if what is known is of another place.
@@ -60,7 +67,7 @@ func (i *Inventory) addOffsite(ctx context.Context, s store.Store, backups []Lis
 		return nil
 	}
 	for _, b := range backups {
-		if b.Good() && !slices.Contains(state.Copied, b.ID) && !slices.Contains(state.Of, b.ID) {
+		if b.Good() && !state.knows(b.ID) {
 			i.Offsite.Pending += total((*Manifest).Written)(b.Manifest)
 		}
 	}

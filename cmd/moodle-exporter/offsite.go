@@ -183,7 +183,9 @@ func (e *environment) copySite(ctx context.Context, settings *config.Config, sit
 			if err != nil {
 				return nil, err
 			}
-			copied, err := backup.Copy(ctx, backup.CopyOptions{Dir: settings.Backup.Dir, Site: site, To: place, Clock: e.clock, Logger: run.Logger}, run)
+			copied, err := backup.Copy(ctx, backup.CopyOptions{
+				Dir: settings.Backup.Dir, Site: site, To: place, Keep: &settings.Backup.Keep, Clock: e.clock, Logger: run.Logger,
+			}, run)
 			return func() error { return e.sayCopied(site, copied) }, err
 		})
 		if err != nil {

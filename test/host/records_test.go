@@ -41,7 +41,7 @@ func TestHandWrittenRecords(t *testing.T) {
 	for name, want := range map[string]float64{
 		"restore_drill_last_success_timestamp_seconds": 1767236525, "restore_drill_last_result": 1,
 		"restore_drill_last_duration_seconds": 125, "restore_drill_max_age_seconds": 35 * 86400,
-		"backup_offsite_enabled": 1, "backup_offsite_last_success_timestamp_seconds": 1767153660, "backup_offsite_pending_bytes": 60,
+		"backup_offsite_enabled": 1, "backup_offsite_last_success_timestamp_seconds": 1767153660, "backup_offsite_pending_bytes": 0,
 		"maintenance_planned_until_timestamp_seconds": 2082780000, "job_progress_ratio": 0.25,
 	} {
 		family := families["moodle_"+name]
