@@ -15,15 +15,11 @@ import (
 
 // Error numbers of both products.
 const (
-	errorLockWait      = 1205 // ER_LOCK_WAIT_TIMEOUT, for metadata locks as well
-	errorDeadlock      = 1213
-	errorNoSuchTable   = 1146
-	errorNoSuchThread  = 1094
-	errorNoSuchFK      = 1553 // ER_DROP_INDEX_FK: a foreign key needs the index
-	errorAutoColumn    = 1075 // ER_WRONG_AUTO_KEY: the AUTO_INCREMENT column needs the index
-	errorDenied        = 1227 // ER_SPECIFIC_ACCESS_DENIED_ERROR
-	errorNoSuchRoutine = 1305
-	errorInvalidView   = 1356
+	errorLockWait     = 1205 // ER_LOCK_WAIT_TIMEOUT, for metadata locks as well
+	errorDeadlock     = 1213
+	errorNoSuchThread = 1094
+	errorNoSuchFK     = 1553 // ER_DROP_INDEX_FK: a foreign key needs the index
+	errorAutoColumn   = 1075 // ER_WRONG_AUTO_KEY: the AUTO_INCREMENT column needs the index
 )
 
 func hasNumber(err error, numbers ...uint16) bool {

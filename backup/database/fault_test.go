@@ -26,7 +26,7 @@ func many(count int, said string) (statements []string) {
 // TestServerKilledDuringExchange kills the server at random moments. The site is whole on either side, and
 // both can be reached from there.
 func TestServerKilledDuringExchange(t *testing.T) {
-	const tables, rounds = 40, 12
+	const tables, rounds = 25, 10
 	db := own(t)
 	s := connected(t, db)
 	schema(t, db, s, "killed", many(tables, "then")...)
@@ -208,7 +208,7 @@ func TestServerThatRefuses(t *testing.T) {
 	}
 	stand.Need(t, stand.MariaDB)
 	dir := stand.TempDir(t)
-	if out, err := exec.CommandContext(t.Context(), "mount", "-t", "tmpfs", "-o", "size=130m,mode=755", "tmpfs", dir).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "mount", "-t", "tmpfs", "-o", "size=100m,mode=755", "tmpfs", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Cleanup(func() { _ = exec.CommandContext(context.Background(), "umount", "-l", dir).Run() })
