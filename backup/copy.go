@@ -74,7 +74,6 @@ type copier struct {
 
 	backups []*outgoing // good ones, newest first
 	there   *listing
-	lists   map[string]bool // copies that have a list of ciphertext
 	damaged map[string]bool // files of backups in the bucket that a verification found damaged
 	state   copiedState
 	before  copiedState // what was known at the beginning

@@ -102,7 +102,7 @@ func (r *reading) Open(ctx context.Context, name string) (io.ReadCloser, error) 
 	}
 	for _, name := range names {
 		if isSealed(name) && !r.place.readable() {
-			if _, err := r.Store.Stat(ctx, name); errors.Is(err, store.ErrNotFound) {
+			if _, err := r.Stat(ctx, name); errors.Is(err, store.ErrNotFound) {
 				continue
 			}
 		}

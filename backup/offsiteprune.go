@@ -42,7 +42,6 @@ type offsitePruner struct {
 
 	there   *listing
 	ages    map[string]time.Duration // of files of backups
-	young   int64
 	copies  []Listed
 	pruning Pruning
 }
