@@ -127,6 +127,18 @@ func (p *provenReader) Close() error {
 	return p.file.Close()
 }
 
+// Settle reads a file that Open has opened to its end, where it is proven, and says what became of it: err is how its
+// content was taken by whoever needed it. Where the file turns out to be damaged, that is the error that counts: what
+// else went wrong came of it.
+func Settle(file io.Reader, err error) error {
+	_, rest := io.Copy(io.Discard, file)
+	var corrupt *CorruptError
+	if err == nil || errors.As(rest, &corrupt) {
+		return rest
+	}
+	return err
+}
+
 // Blob is one content file. Its size is in bytes.
 type Blob struct {
 	SHA1 [20]byte

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
@@ -139,15 +138,12 @@ func (r *restoration) stageDatabase(ctx context.Context) error {
 		return err
 	}
 	defer file.Close()
-	err = server.Load(ctx, file, database.LoadOptions{
+	err = backup.Settle(file, server.Load(ctx, file, database.LoadOptions{
 		Schema: database.StagedName(r.target.database, r.journal.ID), Source: m.Name, Live: r.target.database,
 		Charset: m.Charset, Collation: m.Collation, Scope: part.wants.Scope, Binlog: part.wants.Binlog,
 		Progress: r.run.Add, Logger: r.Logger,
-	})
+	}))
 	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(io.Discard, file); err != nil { // to its end, where it is proven
 		return err
 	}
 	if err := r.count(ctx); err != nil {

@@ -114,10 +114,7 @@ func (r *restoration) extract(ctx context.Context, component string, root *os.Ro
 	found, err := tree.Extract(ctx, file, root, tree.ExtractOptions{
 		Owner: owners(), Mounts: mounts, MaxBytes: want.ContentSize, MaxEntries: want.ContentSize/blockSize + 1, Progress: r.run.Add,
 	})
-	if err != nil {
-		return fmt.Errorf("unpack %s: %w", name, err)
-	}
-	if _, err := io.Copy(io.Discard, file); err != nil {
+	if err := backup.Settle(file, err); err != nil {
 		return fmt.Errorf("unpack %s: %w", name, err)
 	}
 	r.Logger.Info("unpacked", "file", name, "entries", found.Entries, "bytes", found.Bytes)

@@ -183,7 +183,7 @@ func (t *trial) putConfig() error {
 	if err := r.code.keep.Rename(filepath.Join(newTree, keptName), filepath.Join(trialDir, keptName)); err != nil {
 		return err
 	}
-	text := trialConfig(t.site)
+	text := TrialConfig(t.site, r.code.path(trialDir))
 	file, err := r.code.root.OpenFile(keptName, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -206,16 +206,17 @@ func (t *trial) end(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// trialConfig is a config.php with what the trial needs and nothing that computes: the site's own may ask its
-// surroundings where it is.
-func trialConfig(site *moodle.Site) string {
+// TrialConfig is a config.php with what a trial needs and nothing that computes: the site's own may ask its
+// surroundings where it is. The configuration of caches in the restored data is not used: it leads to the live
+// site's Redis. That of the trial lies in scratch.
+func TrialConfig(site *moodle.Site, scratch string) string {
 	c := site.Config
 	var b strings.Builder
 	b.WriteString("<?php\nunset($CFG);\nglobal $CFG;\n$CFG = new stdClass();\n")
 	for _, setting := range [][2]string{
 		{"dbtype", c.DBType}, {"dblibrary", "native"}, {"dbhost", c.DBHost}, {"dbname", c.DBName}, {"dbuser", c.DBUser}, {"dbpass", c.DBPass.Reveal()},
 		{"prefix", c.Prefix}, {"wwwroot", c.WWWRoot}, {"dataroot", c.DataRoot}, {"admin", "admin"}, {"cachedir", c.CacheDir},
-		{"localcachedir", c.LocalCacheDir}, {"tempdir", c.TempDir}, {"backuptempdir", c.BackupTempDir},
+		{"localcachedir", c.LocalCacheDir}, {"tempdir", c.TempDir}, {"backuptempdir", c.BackupTempDir}, {"altcacheconfigpath", scratch},
 	} {
 		fmt.Fprintf(&b, "$CFG->%s = %s;\n", setting[0], phpString(setting[1]))
 	}

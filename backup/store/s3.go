@@ -64,8 +64,10 @@ func NewS3(options S3Options) (*S3, error) {
 	if err != nil {
 		return nil, fmt.Errorf("backup.offsite.endpoint: %w", err)
 	}
-	if err := validKey(options.Prefix); err != nil {
-		return nil, fmt.Errorf("off-site prefix: %w", err)
+	if options.Prefix != "" { // "" is the whole bucket, as for the sites in it
+		if err := validKey(options.Prefix); err != nil {
+			return nil, fmt.Errorf("off-site prefix: %w", err)
+		}
 	}
 	if options.AccessKey == "" || options.SecretKey == "" {
 		return nil, errors.New("off-site storage: the access key or the secret key is empty; write them into the files of backup.offsite.access_key_file and secret_key_file")
@@ -175,7 +177,7 @@ func (s *S3) List(ctx context.Context, prefix string, each func(Info) error) err
 
 // list calls each until it fails, and goes on behind the last key after a failure of the storage.
 func (s *S3) list(ctx context.Context, prefix string, recursive bool, each func(minio.ObjectInfo) error) error {
-	options := minio.ListObjectsOptions{Prefix: path.Join(s.options.Prefix, prefix) + "/", Recursive: recursive}
+	options := minio.ListObjectsOptions{Prefix: s.below(prefix), Recursive: recursive}
 	var refused error
 	for ended := false; !ended; {
 		from := options.StartAfter
@@ -201,6 +203,14 @@ func (s *S3) list(ctx context.Context, prefix string, recursive bool, each func(
 		}
 	}
 	return nil
+}
+
+// below is what the keys of all objects below a name begin with; nothing for the whole bucket.
+func (s *S3) below(name string) string {
+	if key := s.key(name); key != "" {
+		return key + "/"
+	}
+	return ""
 }
 
 func (s *S3) key(name string) string { return path.Join(s.options.Prefix, name) }

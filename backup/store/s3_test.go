@@ -230,10 +230,31 @@ func TestNamesThatABucketRefuses(t *testing.T) {
 			}
 		}
 	}
-	for _, prefix := range []string{"", "/", "a/", "../x"} {
+	for _, prefix := range []string{"/", "a/", "../x"} {
 		if _, err := store.NewS3(store.S3Options{Endpoint: "h", Bucket: "b", Prefix: prefix, AccessKey: "k", SecretKey: "s"}); !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("prefix %q: %v", prefix, err)
 		}
+	}
+}
+
+// Without a prefix a store is the whole bucket: that is how the sites in it are found.
+func TestWholeBucket(t *testing.T) {
+	t.Parallel()
+	options := optionsFor(minioServer(t))
+	site := newS3(t, options)
+	if _, err := site.Save(t.Context(), "id/x", 1, pattern(1)); err != nil {
+		t.Fatal(err)
+	}
+	top, _, _ := strings.Cut(options.Prefix, "/")
+	options.Prefix = ""
+	whole := newS3(t, options)
+	dirs, err := whole.Dirs(t.Context())
+	if err != nil || !slices.Contains(dirs, top) || slices.Contains(dirs, "") {
+		t.Errorf("directories %v, want %s among them; %v", dirs, top, err)
+	}
+	found := 0
+	if err := whole.List(t.Context(), top, func(store.Info) error { found++; return nil }); err != nil || found == 0 {
+		t.Errorf("%d objects below %s, %v", found, top, err)
 	}
 }
 

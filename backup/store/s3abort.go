@@ -14,7 +14,7 @@ import (
 // the same prefix. Storage that does not list them, or a key that may not, is no error: then a lifecycle rule
 // of the bucket (AbortIncompleteMultipartUpload) has to do it; MinIO does it by itself after a day.
 func (s *S3) AbortIncomplete(ctx context.Context, prefix string) (int, error) {
-	below := path.Join(s.options.Prefix, prefix) + "/"
+	below := s.below(prefix)
 	aborted, err := s.abortBelow(ctx, below, below)
 	if err == nil && aborted == 0 {
 		// MinIO lists the uploads of one object or those of the whole bucket, nothing between.

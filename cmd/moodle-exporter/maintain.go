@@ -8,6 +8,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/moodle-exporter/moodle-exporter/backup"
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
 	"github.com/moodle-exporter/moodle-exporter/internal/job"
 	"github.com/moodle-exporter/moodle-exporter/internal/maintenance"
@@ -45,8 +46,8 @@ func maintainCommand(app *kingpin.Application) (string, action) {
 	}
 }
 
-// maintenanceTasks are all that a schedule may name, in the order in which they run. moodle-update and drill join them with
-// the commands that do them; until then a configuration that names one is refused.
+// maintenanceTasks are all that a schedule may name, in the order in which they run. moodle-update joins them with
+// the command that does it; until then a configuration that names it is refused.
 func (e *environment) maintenanceTasks(settings *config.Config, known siteSource) []maintenance.Task {
 	m := settings.Maintenance
 	trees := maintenance.Trees{Protect: e.protected(settings, known), ProcRoot: procRoot, Clock: e.clock}
@@ -70,6 +71,14 @@ func (e *environment) maintenanceTasks(settings *config.Config, known siteSource
 				return err
 			}
 			return e.verify(ctx, settings, "", "all", false)
+		}),
+		e.commandTask("drill", func(ctx context.Context, e *environment, dry bool) error {
+			if dry {
+				_, err := io.WriteString(e.stdout, "would rehearse the restore of the newest backup of all sites\n")
+				return err
+			}
+			from := fromLocal
+			return e.drillAll(ctx, settings, &restoreFlags{id: backup.Latest, from: &from})
 		}),
 	}
 }

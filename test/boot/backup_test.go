@@ -166,7 +166,7 @@ func (s *server) inertUnderSystemd(t *testing.T, table string) {
 			t.Errorf("%s is not silent under systemd: %q (%v)", command, out, err)
 		}
 	}
-	if after := work(); tried != 4 || after != before {
+	if after := work(); tried != 5 || after != before {
 		t.Errorf("%d lines tried; jobs and facts before:\n%s\nafter:\n%s", tried, before, after)
 	}
 }

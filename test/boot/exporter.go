@@ -11,7 +11,7 @@ import (
 )
 
 // What the package enables. Timers first: the probe's facts are there soon after.
-var enabled = []string{"moodle-exporter-probe.timer", "moodle-exporter-backup.timer", "moodle-exporter-verify.timer", "moodle-exporter-maintain.timer", "moodle-exporter.service"}
+var enabled = []string{"moodle-exporter-probe.timer", "moodle-exporter-backup.timer", "moodle-exporter-verify.timer", "moodle-exporter-drill.timer", "moodle-exporter-maintain.timer", "moodle-exporter.service"}
 
 // MetricsURL is where the exporter listens in the machine.
 const MetricsURL = "http://127.0.0.1:10059/metrics"

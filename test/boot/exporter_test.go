@@ -95,7 +95,7 @@ func (s *server) sameServices(t *testing.T, restarted ...string) {
 
 func testUnits(t *testing.T, s *server) {
 	s.sameServices(t)
-	for _, unit := range []string{"moodle-exporter.service", "moodle-exporter-probe.timer", "moodle-exporter-backup.timer", "moodle-exporter-verify.timer", "moodle-exporter-maintain.timer"} {
+	for _, unit := range []string{"moodle-exporter.service", "moodle-exporter-probe.timer", "moodle-exporter-backup.timer", "moodle-exporter-verify.timer", "moodle-exporter-drill.timer", "moodle-exporter-maintain.timer"} {
 		if err := s.WaitActive(t.Context(), unit); err != nil {
 			t.Error(err)
 		}
