@@ -20,7 +20,7 @@ const HostName = "_host"
 
 // check collects everything that is wrong, so that it can be mended in one go.
 func (f *file) check() error {
-	return errors.Join(f.checkSites(), f.checkWatched(), f.checkBackup(), f.Maintenance.check(), f.checkThresholds())
+	return errors.Join(f.checkSites(), f.checkWatched(), f.checkBackup(), f.Update.check(), f.Maintenance.check(), f.checkThresholds())
 }
 
 func (f *file) checkSites() error {
@@ -117,9 +117,6 @@ func (f *file) checkBackup() error {
 	}
 	if threads := f.Backup.Zstd.Threads; threads < 0 || threads > 16 {
 		problems = append(problems, fmt.Errorf("backup.zstd.threads: %d is not from 1 to 16, or 0 for as many as there are processors, up to 4", threads))
-	}
-	if source := f.Update.Source; source != "" && !slices.Contains([]string{"git", "archive", "none"}, source) {
-		problems = append(problems, fmt.Errorf("update.source: %q is not git, archive or none", source))
 	}
 	return errors.Join(problems...)
 }

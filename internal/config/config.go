@@ -109,6 +109,7 @@ func (f *file) setDefaults() {
 	if f.Backup.Dir == "" {
 		f.Backup.Dir = defaultBackupDir()
 	}
+	f.Update.setDefaults()
 	f.Maintenance.setDefaults()
 	thresholds := make(map[string]float64, len(DefaultThresholds))
 	for name, value := range DefaultThresholds {

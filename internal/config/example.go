@@ -37,6 +37,12 @@ const Example = `# moodle-exporter: an ordinary host needs nothing of this. What
 #    access_key_file: /etc/moodle-exporter/offsite.access-key
 #    secret_key_file: /etc/moodle-exporter/offsite.secret-key
 #    bandwidth: 20MB/s               # for all streams together
+#update:
+#  source: git                       # or archive, or none: only the database is brought to the code that is there
+#  branch: MOODLE_405_STABLE         # of the remote; default: the one that is checked out
+#  remote: https://github.com/moodle/moodle.git   # default: that of the checkout
+#  # archive: /srv/moodle-latest-405.tgz          # with its SHA-256 in a file of that name and .sha256, or under sha256:
+#  max_rollback: 30m                 # an update whose way back would take longer wants --yes
 #maintenance:                        # of the tasks, only those of daily are there without being named
 #  window: "02:00-05:00"             # package-upgrades, service-restarts and moodle-update wait for it
 #  daily: {at: "0 2 * * *", tasks: [tmp, logs, package-lists]}

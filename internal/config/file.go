@@ -87,9 +87,15 @@ type Keep struct {
 	Yearly  int      `yaml:"yearly,omitempty"`
 }
 
-// Update says where new Moodle code comes from.
+// Update says where new Moodle code comes from, and how long a way back may take.
 type Update struct {
-	Source      string   `yaml:"source,omitempty"` // git, archive or none
-	Branch      string   `yaml:"branch,omitempty"`
-	MaxRollback Duration `yaml:"max_rollback,omitempty"`
+	// Source is git, archive or none: only the database is brought to the code that is there. Empty: git for a checkout,
+	// else none.
+	Source string `yaml:"source,omitempty"`
+	Branch string `yaml:"branch,omitempty"` // of the remote; empty: the one that is checked out
+	Remote string `yaml:"remote,omitempty"` // its address; empty: that of the checkout
+	// Archive is a release as .tgz, .tar.gz or .zip. Its SHA-256 stands here, or in a file of its name with .sha256 behind.
+	Archive     string   `yaml:"archive,omitempty"`
+	SHA256      string   `yaml:"sha256,omitempty"`
+	MaxRollback Duration `yaml:"max_rollback,omitempty"` // above it an update wants to be confirmed with --yes
 }

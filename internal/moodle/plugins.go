@@ -24,6 +24,12 @@ type DiskPlugins struct {
 	Dropped []string `json:"dropped,omitempty"`
 	// Unseen are types of plugins whose directory cannot be looked into.
 	Unseen []string `json:"unseen,omitempty"`
+
+	// Dirs are where the plugins lie, and Types where those of each type do, relative to the code.
+	Dirs  map[string]string `json:"-"`
+	Types map[string]string `json:"-"`
+	// Standard are the plugins that this Moodle brings along; nil before 4.2 or so, where only PHP knows them.
+	Standard []string `json:"-"`
 }
 
 // Limits of what is read from a tree that belongs to others. A large site has 600 plugins of 80 types.
@@ -48,7 +54,7 @@ func ReadPlugins(dir string, version Version) (DiskPlugins, error) {
 		return DiskPlugins{}, fmt.Errorf("open the code in %s: %w", dir, err)
 	}
 	defer func() { _ = root.Close() }()
-	tree := pluginTree{root: root, found: DiskPlugins{Versions: map[string]string{}}}
+	tree := pluginTree{root: root, found: DiskPlugins{Versions: map[string]string{}, Dirs: map[string]string{}, Types: map[string]string{}}}
 	if version.Public {
 		tree.web = "public"
 	}
@@ -73,18 +79,25 @@ func (t *pluginTree) read() error {
 		return err
 	}
 	var lists struct {
-		Deleted map[string][]string `json:"deleted"` // since 4.2 or so; before, the list was PHP
+		Standard map[string][]string `json:"standard"`
+		Deleted  map[string][]string `json:"deleted"` // since 4.2 or so; before, the list was PHP
 	}
 	if err := t.json("lib/plugins.json", &lists); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for kind, names := range lists.Deleted {
+	t.found.Standard, t.found.Dropped = joined(lists.Standard), joined(lists.Deleted)
+	return t.readTypes(components.Types)
+}
+
+// joined are the components of a list by types, in order.
+func joined(lists map[string][]string) (components []string) {
+	for kind, names := range lists {
 		for _, name := range names {
-			t.found.Dropped = append(t.found.Dropped, kind+"_"+name)
+			components = append(components, kind+"_"+name)
 		}
 	}
-	slices.Sort(t.found.Dropped)
-	return t.readTypes(components.Types)
+	slices.Sort(components)
+	return components
 }
 
 // json reads a file of the root, or of its public part.
@@ -134,6 +147,7 @@ func (t *pluginTree) place(dir string) string {
 
 // readType reads the plugins in the directory of their type, and adds the types of their subplugins to more.
 func (t *pluginTree) readType(kind, dir string, more map[string]string) error {
+	t.found.Types[kind] = dir
 	entries, err := t.entries(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // no plugin of this type
@@ -154,6 +168,7 @@ func (t *pluginTree) readType(kind, dir string, more map[string]string) error {
 		if t.found.Versions[kind+"_"+name] = version; len(t.found.Versions) > maxPlugins {
 			return errTooManyPlugins
 		}
+		t.found.Dirs[kind+"_"+name] = path.Join(dir, name)
 		if slices.Contains(hasSubplugins, kind) {
 			t.subtypes(path.Join(dir, name), more)
 		}
