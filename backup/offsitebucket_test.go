@@ -260,9 +260,7 @@ func TestCopyToStorageThatFails(t *testing.T) {
 
 // TestRestoreByHandFromBucket types what RESTORE.txt of a copy says, with age and the plain tools.
 func TestRestoreByHandFromBucket(t *testing.T) {
-	if _, err := exec.LookPath("age"); err != nil && os.Getenv("CI") == "" {
-		t.Skip("the program age is not here: a copy is not brought back by hand")
-	}
+	stand.Need(t, stand.Age)
 	site, o := newSite(t, stand.SiteOptions{Fixture: true})
 	settle(&o)
 	create(t, o)

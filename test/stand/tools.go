@@ -28,6 +28,7 @@ var (
 	Prometheus   = Tool{"Prometheus", []string{"prometheus"}, []string{"prometheus", "promtool"}}
 	Alertmanager = Tool{"Alertmanager", []string{"prometheus-alertmanager"}, []string{"prometheus-alertmanager", "amtool"}}
 	Zstd         = Tool{"zstd", []string{"zstd"}, []string{"zstd"}}
+	Age          = Tool{"age", []string{"age"}, []string{"age"}}                   // to open copies by hand
 	Bindfs       = Tool{"bindfs", []string{"bindfs", "fuse3"}, []string{"bindfs"}} // for MountShare alone
 )
 
