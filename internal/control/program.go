@@ -71,6 +71,11 @@ func (c CLI) dir() string {
 // run runs a script below the code and returns what it printed to standard output. Any exit status but 0 is a
 // *ScriptError, and so is an error that Moodle prints as it starts and then forgets in the exit status.
 func (c CLI) run(ctx context.Context, script string, arguments ...string) (string, error) {
+	return c.start(ctx, script, nil, append([]string{filepath.Join(c.dir(), script)}, arguments...)...)
+}
+
+// start starts PHP with arguments, of which the first is a script unless it comes from stdin.
+func (c CLI) start(ctx context.Context, script string, stdin io.Reader, arguments ...string) (string, error) {
 	if c.Site.PHP == "" {
 		return "", &ScriptError{Script: script, Code: -1, Err: errors.New("there is no PHP for the command line; install php-cli")}
 	}
@@ -81,8 +86,8 @@ func (c CLI) run(ctx context.Context, script string, arguments ...string) (strin
 	kept := &keeper{also: c.Log}
 	program := command.Command{
 		// Errors of PHP itself go where nothing is read from: standard output is for the script.
-		Name: c.Site.PHP, Args: append([]string{"-d", maxInputVars, "-d", "display_errors=stderr", filepath.Join(c.dir(), script)}, arguments...),
-		Dir: "/", Env: c.Site.Environment, User: user, Stdout: kept,
+		Name: c.Site.PHP, Args: append([]string{"-d", maxInputVars, "-d", "display_errors=stderr"}, arguments...),
+		Dir: "/", Env: c.Site.Environment, User: user, Stdin: stdin, Stdout: kept,
 	}
 	if c.Run != nil {
 		program.Files, program.Started = c.Run.LockFiles(), c.Run.ChildStarted

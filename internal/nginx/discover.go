@@ -77,3 +77,19 @@ func loopbacks(server []directive) []string {
 	}
 	return found
 }
+
+// Names says whether a document root that the configuration in file names, straight or by way of a variable, is wanted.
+func Names(file string, wanted func(root string) bool) (bool, error) {
+	tree, err := readFile(file)
+	if err != nil {
+		return false, err
+	}
+	return names(tree, wanted), nil
+}
+
+func names(in []directive, wanted func(root string) bool) bool {
+	return slices.ContainsFunc(in, func(d directive) bool {
+		named := d.name == "root" && len(d.args) == 1 || d.name == "set" && len(d.args) == 2
+		return named && wanted(d.args[len(d.args)-1]) || names(d.block, wanted)
+	})
+}
