@@ -21,6 +21,8 @@ import (
 type NginxOptions struct {
 	Port        int // of HTTPS; 0 picks a free one
 	Certificate CertificateOptions
+	// EitherLayout serves the directory public of the code where there is one: a site may move to 5.1 and back.
+	EitherLayout bool
 }
 
 // NginxServer serves one site over TLS through a PHP-FPM pool.
@@ -60,7 +62,7 @@ func StartNginx(ctx context.Context, dir string, site *Site, fpm *PHPFPMServer, 
 		return nil, err
 	}
 	config := filepath.Join(home, "nginx.conf")
-	if err := os.WriteFile(config, []byte(n.config(home, site, fpm, statusPort)), 0o644); err != nil {
+	if err := os.WriteFile(config, []byte(n.config(home, site, fpm, statusPort, o.EitherLayout)), 0o644); err != nil {
 		return nil, fmt.Errorf("start nginx: %w", err)
 	}
 	n.process, err = startProcess(ctx, "nginx", filepath.Join(home, "output.log"), own, home, nil, "nginx", "-p", home, "-c", config)
@@ -90,7 +92,7 @@ http {
     server_name _;
     ssl_certificate {certificate};
     ssl_certificate_key {key};
-    root {root};
+    {root}
     index index.php;
     location ~ [^/]\.php(/|$) {
       fastcgi_split_path_info ^(.+\.php)(/.+)$;
@@ -114,13 +116,17 @@ http {
 }
 `
 
-func (n *NginxServer) config(home string, site *Site, fpm *PHPFPMServer, statusPort int) string {
+func (n *NginxServer) config(home string, site *Site, fpm *PHPFPMServer, statusPort int, either bool) string {
+	root := "root " + site.DocRoot + ";"
+	if public := filepath.Join(site.CodeDir, "public"); either {
+		root = "set $moodle " + site.CodeDir + "; if (-d " + public + ") { set $moodle " + public + "; } root $moodle;"
+	}
 	user := ""
 	if os.Getuid() == 0 {
 		user = "user " + site.Web.Name + ";\n"
 	}
 	return strings.NewReplacer("{user}", user, "{home}", home, "{statusport}", strconv.Itoa(statusPort), "{port}", strconv.Itoa(n.Port),
-		"{certificate}", n.CertificateFile, "{key}", n.keyFile, "{root}", site.DocRoot, "{socket}", fpm.Socket).Replace(nginxConfig)
+		"{certificate}", n.CertificateFile, "{key}", n.keyFile, "{root}", root, "{socket}", fpm.Socket).Replace(nginxConfig)
 }
 
 // Renew replaces the certificate, which may be one that has expired, and reloads nginx.

@@ -23,11 +23,13 @@ const (
 // writeCode writes the stand-in's PHP and a version.php for each plugin that Moodle ships.
 func (s *Site) writeCode() error {
 	for from, to := range map[string]string{
-		"moodle/lib/setup.php":  filepath.Join(s.CodeDir, "lib/setup.php"),
-		"moodle/lib/clilib.php": filepath.Join(s.DocRoot, "lib/clilib.php"),
-		"moodle/cli":            filepath.Join(s.CodeDir, "admin/cli"),
-		"moodle/web":            s.DocRoot,
-		"moodle/replace":        filepath.Join(s.DocRoot, "admin/tool/replace/cli"),
+		"moodle/lib/setup.php":          filepath.Join(s.CodeDir, "lib/setup.php"),
+		"moodle/lib/clilib.php":         filepath.Join(s.DocRoot, "lib/clilib.php"),
+		"moodle/lib/environmentlib.php": filepath.Join(s.DocRoot, "lib/environmentlib.php"),
+		"moodle/lib/upgradelib.php":     filepath.Join(s.DocRoot, "lib/upgradelib.php"),
+		"moodle/cli":                    filepath.Join(s.CodeDir, "admin/cli"),
+		"moodle/web":                    s.DocRoot,
+		"moodle/replace":                filepath.Join(s.DocRoot, "admin/tool/replace/cli"),
 	} {
 		if err := copyEmbedded(from, to); err != nil {
 			return err

@@ -1,6 +1,11 @@
 <?php
 // Stand-in for Moodle's lib/clilib.php: options, plugins and versions for the scripts in admin/cli.
 
+foreach (['ALPHA' => 50, 'BETA' => 100, 'RC' => 150, 'STABLE' => 200] as $name => $maturity) {
+    defined("MATURITY_$name") || define("MATURITY_$name", $maturity);
+}
+unset($name, $maturity);
+
 /** Reads options of the form --name, --name=value, -n; unknown ones end the script as Moodle's do. */
 function cli_options(array $defaults, array $short = [], int $unknowncode = 1): array {
     $options = $defaults;
@@ -21,7 +26,6 @@ function cli_options(array $defaults, array $short = [], int $unknowncode = 1): 
 /** The version, release, branch and maturity of the code on disk. */
 function code_version(): stdClass {
     global $CFG;
-    defined('MATURITY_STABLE') || define('MATURITY_STABLE', 200);
     $version = $release = $branch = $maturity = null;
     require "$CFG->dirroot/version.php";
     return (object) compact('version', 'release', 'branch', 'maturity');
