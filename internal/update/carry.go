@@ -127,8 +127,7 @@ func (u *update) siteFiles() []string {
 		names = append(names, link)
 	}
 	slices.Sort(names)
-	// A fork may have its configuration in git.
-	return append(names, siteFiles...)
+	return append(names, "config.php") // which a fork may have in git
 }
 
 // covered says whether a path or a directory that it lies in is among those done.

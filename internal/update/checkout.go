@@ -121,7 +121,7 @@ func (u *update) planCheckout() {
 	}
 	if dirty := u.checkout.dirty; len(dirty) > 0 {
 		slices.Sort(dirty)
-		u.plan.problem("git -C "+u.Site.Dir+" diff\nKeep the changes in a commit of a branch of your own, or undo them: git -C "+u.Site.Dir+" checkout -- FILE",
+		u.plan.problem("See git -C "+u.Site.Dir+" diff. Keep the changes in a commit of a branch of your own that you update from, or undo them: git -C "+u.Site.Dir+" checkout -- FILE",
 			"%d files of the code were changed by hand and would be lost: %s", len(dirty), some(dirty))
 	}
 }

@@ -219,6 +219,9 @@ func (g *gitCode) write(ctx context.Context, u *update, to *tar.Writer) error {
 	}()
 	w := &rewriter{to: to, like: u.staging.like, skip: func(name string) bool { _, linked := g.linked[name]; return linked }}
 	err := w.tar(ctx, reader)
+	if err == nil {
+		err = copyWith(ctx, nowhere{}, reader) // padding behind the end mark
+	}
 	_ = reader.CloseWithError(errStopped)
 	if failed := <-done; err == nil {
 		err = failed

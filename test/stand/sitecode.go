@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -58,6 +59,9 @@ func (s *Site) writePlugins() error {
 	for component := range plugins {
 		kind, name, _ := strings.Cut(component, "_")
 		standard[kind] = append(standard[kind], name)
+	}
+	for _, names := range standard {
+		slices.Sort(names)
 	}
 	plugins[thirdParty] = thirdPartyVersion
 	for component, version := range plugins {

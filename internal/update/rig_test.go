@@ -1,0 +1,429 @@
+package update_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/go-sql-driver/mysql"
+
+	"github.com/moodle-exporter/moodle-exporter/internal/config"
+	"github.com/moodle-exporter/moodle-exporter/internal/control"
+	"github.com/moodle-exporter/moodle-exporter/internal/job"
+	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
+	"github.com/moodle-exporter/moodle-exporter/internal/update"
+	"github.com/moodle-exporter/moodle-exporter/test/stand"
+)
+
+// One MariaDB serves all tests of the package; it starts with the first of them.
+var server struct {
+	once sync.Once
+	db   *stand.MariaDBServer
+	err  error
+	stop []func() error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, stop := range slices.Backward(server.stop) {
+		if err := stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	os.Exit(code)
+}
+
+func database(t testing.TB) *stand.MariaDBServer {
+	t.Helper()
+	stand.Need(t, stand.MariaDB, stand.Zstd)
+	server.once.Do(func() {
+		dir, remove, err := stand.MakeTempDir()
+		if server.err = err; err != nil {
+			return
+		}
+		server.stop = append(server.stop, remove)
+		if server.db, server.err = stand.StartMariaDB(context.Background(), dir, stand.MariaDBOptions{}); server.err == nil {
+			server.stop = append(server.stop, server.db.Close)
+		}
+	})
+	if server.err != nil {
+		t.Fatal(server.err)
+	}
+	return server.db
+}
+
+const branch = "MOODLE_405_STABLE"
+
+// newer is the release that tests update to.
+var newer = stand.Release{Version: "2024100706.00", Release: "4.5.6 (Build: 20250811)", Branch: "405"}
+
+// rig is a site that is served through nginx and PHP-FPM, a checkout of a repository that has newer releases.
+type rig struct {
+	t      testing.TB
+	dir    string
+	db     *stand.MariaDBServer
+	site   *stand.Site
+	web    *stand.NginxServer
+	fpm    *stand.PHPFPMServer
+	origin string // work tree of the repository
+	log    *bytes.Buffer
+	entry  config.Site
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	stand.Need(t, stand.PHPFPM, stand.Nginx)
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Fatal("git is missing")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("not root: nobody else's rights can be taken")
+	}
+	r := &rig{t: t, dir: stand.TempDir(t), db: database(t), log: &bytes.Buffer{}}
+	port, err := stand.FreePort()
+	r.must(err)
+	name := strings.ToLower(strings.NewReplacer("/", "_", "#", "_").Replace(strings.TrimPrefix(t.Name(), "Test")))
+	r.site, err = stand.NewSite(t.Context(), r.dir, r.db, stand.SiteOptions{Name: name[:min(len(name), 30)], WWWRoot: "https://" + net.JoinHostPort("localhost", strconv.Itoa(port))})
+	r.must(err)
+	t.Cleanup(func() { _ = r.db.Exec(context.Background(), "DROP DATABASE IF EXISTS `"+r.site.Database+"`") })
+	r.checkOut()
+	r.fpm, err = stand.StartPHPFPM(t.Context(), r.dir)
+	r.must(err)
+	r.web, err = stand.StartNginx(t.Context(), r.dir, r.site, r.fpm, stand.NginxOptions{Port: port, EitherLayout: true})
+	r.must(err)
+	r.entry = config.Site{Name: "lms", Dir: r.site.CodeDir, User: r.site.Web.Name}
+	r.entry.Database.Admin = config.Account{User: r.db.RootUser(), Socket: r.db.Socket}
+	r.sql("UPDATE " + r.table("quiz_attempts") + " SET state = 'finished'")
+	// A site that Moodle has installed knows its versions.
+	r.run("php", "-d", "max_input_vars=5000", filepath.Join(r.site.CodeDir, "admin/cli/upgrade.php"), "--non-interactive")
+	return r
+}
+
+// checkOut makes a repository with the code of the site, and the site a checkout of it.
+func (r *rig) checkOut() {
+	r.t.Helper()
+	r.origin = filepath.Join(r.dir, "origin")
+	r.must(os.MkdirAll(r.origin, 0o755))
+	r.git(r.origin, "init", "--quiet", "--initial-branch="+branch)
+	r.release(stand.Release{})
+	r.git(r.origin, "tag", "v4.5.5")
+	clone := filepath.Join(r.dir, "clone")
+	r.git(r.dir, "clone", "--quiet", "--no-checkout", r.origin, clone)
+	r.must(os.Rename(filepath.Join(clone, ".git"), filepath.Join(r.site.CodeDir, ".git")))
+	r.must(os.RemoveAll(clone))
+	r.own(r.origin)
+	r.git(r.site.CodeDir, "reset", "--quiet")
+	r.own(r.site.CodeDir)
+}
+
+// release commits another release to the repository.
+func (r *rig) release(release stand.Release) {
+	r.t.Helper()
+	entries, err := os.ReadDir(r.origin)
+	r.must(err)
+	defer func() {
+		if _, err := os.Lstat(filepath.Join(r.site.CodeDir, ".git")); err == nil {
+			r.own(r.origin)
+		}
+	}()
+	for _, entry := range entries {
+		if entry.Name() != ".git" {
+			r.must(os.RemoveAll(filepath.Join(r.origin, entry.Name())))
+		}
+	}
+	r.must(stand.WriteRelease(r.origin, release))
+	r.git(r.origin, "add", "--all")
+	r.git(r.origin, "commit", "--quiet", "--message=Moodle "+release.Release)
+}
+
+func (r *rig) own(dir string) {
+	r.t.Helper()
+	r.must(filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, r.site.Web.UID, r.site.Web.GID)
+	}))
+}
+
+func (r *rig) git(dir string, arguments ...string) string {
+	r.t.Helper()
+	command := exec.CommandContext(r.t.Context(), "git", append([]string{"-c", "safe.directory=*", "-c", "core.fileMode=false", "-C", dir}, arguments...)...)
+	command.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.org")
+	output, err := command.CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("git %v: %v: %s", arguments, err, output)
+	}
+	return strings.TrimSpace(string(output))
+}
+
+// run runs a program as the site's user.
+func (r *rig) run(name string, arguments ...string) string {
+	r.t.Helper()
+	command := r.site.PHP(r.t.Context())
+	command.Path, command.Args = lookPath(name), append([]string{name}, arguments...)
+	output, err := command.CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("%s %v: %v: %s", name, arguments, err, output)
+	}
+	return string(output)
+}
+
+func lookPath(name string) string {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return name
+	}
+	return path
+}
+
+func (r *rig) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) write(path, content string) {
+	r.t.Helper()
+	r.must(os.MkdirAll(filepath.Dir(path), 0o755))
+	r.must(os.WriteFile(path, []byte(content), 0o640))
+	r.must(os.Lchown(path, r.site.Web.UID, r.site.Web.GID))
+}
+
+func (r *rig) sql(statements ...string) {
+	r.t.Helper()
+	r.must(r.db.Exec(r.t.Context(), statements...))
+}
+
+func (r *rig) table(name string) string {
+	return "`" + r.site.Database + "`.`" + r.site.Prefix + name + "`"
+}
+
+// live is the site as the host shows it.
+func (r *rig) live() *moodle.Site {
+	r.t.Helper()
+	finder := &moodle.Finder{Root: "/", PoolFiles: []string{r.fpm.ConfigFile}, Group: -1, Logger: slog.New(slog.DiscardHandler)}
+	found, problems := finder.Find(r.t.Context(), []config.Site{r.entry})
+	if len(found) != 1 {
+		r.t.Fatalf("the site cannot be read: %v", problems)
+	}
+	return found[0]
+}
+
+func (r *rig) backups() string  { return filepath.Join(r.dir, "backup") }
+func (r *rig) stateDir() string { return filepath.Join(r.dir, "state") }
+
+func (r *rig) options() update.Options {
+	r.must(os.MkdirAll(r.stateDir(), 0o750))
+	pem, err := os.ReadFile(r.web.CertificateFile)
+	r.must(err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	return update.Options{
+		Site: r.live(), Configured: r.entry, NginxFile: filepath.Join(r.dir, "nginx/nginx.conf"), PoolFiles: []string{r.fpm.ConfigFile},
+		StateDir: r.stateDir(), Group: -1, Version: "test", Host: "here", CronWait: 20 * time.Second, DatabaseWait: 30 * time.Second,
+		Login: control.LoginCheck{Roots: roots}, Logger: slog.New(slog.NewTextHandler(r.log, nil)),
+		Backup: config.Backup{Dir: r.backups(), Keep: config.Keep{Last: 3}, ConfigPaths: []string{r.dir + "/none"}, LogPaths: []string{r.dir + "/none"}, SystemPaths: []string{r.dir + "/none"}},
+	}
+}
+
+// update updates the site, and says why not where it does not.
+func (r *rig) update(o update.Options) (*update.Result, error) {
+	r.t.Helper()
+	r.log.Reset()
+	result, err := update.Update(r.t.Context(), o, newRun())
+	if err != nil {
+		r.t.Logf("update: %v", err)
+	}
+	return result, err
+}
+
+// testRun watches nothing.
+type testRun struct{ id string }
+
+func newRun() *testRun { return &testRun{id: time.Now().UTC().Format(job.IDLayout)} }
+
+func (run *testRun) ID() string { return run.id }
+func (*testRun) Step(ctx context.Context, _ string, part func(context.Context) error) error {
+	return part(ctx)
+}
+func (*testRun) SetTotal(int64)        {}
+func (*testRun) Add(int64)             {}
+func (*testRun) ChildStarted(int)      {}
+func (*testRun) LockFiles() []*os.File { return nil }
+func (*testRun) Announce(time.Time)    {}
+
+// state is all that makes the site: rows, code with owners and modes, version, and what a visitor sees.
+type state struct {
+	rows, code, version, cron string
+	page                      int
+}
+
+func (r *rig) state() state {
+	r.t.Helper()
+	return state{rows: r.rows(), code: r.tree(r.site.CodeDir), version: r.setting("version"), cron: r.setting("cron_enabled"), page: r.page()}
+}
+
+func (r *rig) query(query string) (value string) {
+	r.t.Helper()
+	db, err := sql.Open("mysql", r.db.RootDSN(r.site.Database))
+	r.must(err)
+	defer db.Close()
+	err = db.QueryRowContext(r.t.Context(), query).Scan(&value)
+	if !errors.Is(err, sql.ErrNoRows) {
+		r.must(err)
+	}
+	return value
+}
+
+func (r *rig) setting(name string) string {
+	r.t.Helper()
+	return r.query("SELECT value FROM " + r.table("config") + " WHERE name = '" + name + "'")
+}
+
+// page is the status of the login page; -1 for one that is none.
+func (r *rig) page() int {
+	r.t.Helper()
+	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.site.WWWRoot+"/login/index.php", nil)
+	r.must(err)
+	response, err := r.web.Client().Do(request)
+	r.must(err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	r.must(err)
+	if response.StatusCode == http.StatusOK && !bytes.Contains(body, []byte(`name="password"`)) {
+		return -1
+	}
+	return response.StatusCode
+}
+
+// moment are the tables that hold what belongs to a moment; settings are looked at one by one.
+var moment = []string{"sessions", "task_scheduled", "task_adhoc", "lock_db", "config"}
+
+func (r *rig) rows() string {
+	r.t.Helper()
+	db, err := sql.Open("mysql", r.db.RootDSN(r.site.Database))
+	r.must(err)
+	defer db.Close()
+	names, err := db.QueryContext(r.t.Context(), "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY 1")
+	r.must(err)
+	defer names.Close()
+	var tables []string
+	for names.Next() {
+		var name string
+		r.must(names.Scan(&name))
+		tables = append(tables, name)
+	}
+	var sums []string
+	for _, table := range tables {
+		if slices.Contains(moment, strings.TrimPrefix(table, r.site.Prefix)) {
+			continue
+		}
+		var name string
+		var sum sql.NullInt64
+		r.must(db.QueryRowContext(r.t.Context(), "CHECKSUM TABLE `"+table+"`").Scan(&name, &sum))
+		sums = append(sums, fmt.Sprintf("%s %d", table, sum.Int64))
+	}
+	return strings.Join(sums, "\n")
+}
+
+func (r *rig) tree(dir string) string {
+	r.t.Helper()
+	var lines []string
+	r.must(filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		digest := ""
+		if info.Mode().IsRegular() {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			digest = fmt.Sprintf("%x", sha256.Sum256(content))
+		}
+		name, _ := filepath.Rel(dir, path)
+		owner := stand.Owner(info)
+		lines = append(lines, fmt.Sprintf("%s %v %d:%d %s", name, info.Mode(), owner.UID, owner.GID, digest))
+		return nil
+	}))
+	return strings.Join(lines, "\n")
+}
+
+func (r *rig) same(before, after state) {
+	r.t.Helper()
+	for _, part := range []struct{ what, before, after string }{
+		{"rows", before.rows, after.rows}, {"code", before.code, after.code}, {"version", before.version, after.version}, {"cron", before.cron, after.cron},
+	} {
+		if part.before != part.after {
+			r.t.Errorf("%s:\n%s", part.what, diff(part.before, part.after))
+		}
+	}
+	if before.page != after.page {
+		r.t.Errorf("the login page answers %d, and did %d", after.page, before.page)
+	}
+}
+
+// diff are the lines that only one of two texts has, at most 20.
+func diff(a, b string) string {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	var out []string
+	for _, line := range x {
+		if !slices.Contains(y, line) {
+			out = append(out, "- "+line)
+		}
+	}
+	for _, line := range y {
+		if !slices.Contains(x, line) {
+			out = append(out, "+ "+line)
+		}
+	}
+	return strings.Join(out[:min(len(out), 20)], "\n")
+}
+
+// nothingLeft looks for what an update must not leave behind.
+func (r *rig) nothingLeft() {
+	r.t.Helper()
+	for _, dir := range []string{r.dir, r.site.Dataroot, r.site.CodeDir} {
+		entries, err := os.ReadDir(dir)
+		r.must(err)
+		for _, entry := range entries {
+			if strings.HasPrefix(entry.Name(), ".mxp-") || entry.Name() == "climaintenance.html" {
+				r.t.Errorf("left over: %s", filepath.Join(dir, entry.Name()))
+			}
+		}
+	}
+	if journal, err := update.Unfinished(r.stateDir(), "lms"); err != nil || journal != nil {
+		r.t.Errorf("a journal is left: %+v, %v", journal, err)
+	}
+	if left := r.query("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE '" + strings.ReplaceAll(r.site.Database, "_", `\_`) + `\_mx%'`); left != "0" {
+		r.t.Errorf("%s schemas are left over", left)
+	}
+	for _, name := range []string{"upgraderunning", "maintenance_later"} {
+		if value := r.setting(name); value != "" {
+			r.t.Errorf("setting %s is %q", name, value)
+		}
+	}
+}
