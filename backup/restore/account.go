@@ -50,8 +50,8 @@ func (r *restoration) ensureAccount(ctx context.Context) error {
 	defer admin.Close()
 	for _, statement := range statements {
 		if _, err := admin.ExecContext(ctx, statement); err != nil {
-			// The statement holds the digest of a password.
-			return fmt.Errorf("make the database account of the site: %s: %w", firstWords(statement), err)
+			// The statement holds the digest of a password, and the server may quote from it.
+			return fmt.Errorf("make the database account of the site: %s: %s", firstWords(statement), refusal(err))
 		}
 	}
 	if _, err := r.tryAccount(ctx); err != nil {
@@ -59,6 +59,15 @@ func (r *restoration) ensureAccount(ctx context.Context) error {
 	}
 	r.Logger.Info("the database account of the site was made anew", "account", r.site.Config.DBUser)
 	return nil
+}
+
+// refusal is what the server said, without what it quotes.
+func refusal(err error) string {
+	var refused *mysql.MySQLError
+	if errors.As(err, &refused) {
+		return fmt.Sprintf("the server refuses it (error %d)", refused.Number)
+	}
+	return err.Error()
 }
 
 // tryAccount logs in as the site does.
@@ -77,9 +86,12 @@ func (r *restoration) tryAccount(ctx context.Context) (denied bool, err error) {
 }
 
 var (
-	createsUser = regexp.MustCompile(`^CREATE USER IF NOT EXISTS [^;]*$`)
-	grantsUsage = regexp.MustCompile(`^GRANT USAGE ON \*\.\* TO [^;]*$`)
-	grantsOn    = regexp.MustCompile("^GRANT [A-Z, ]+ ON `((?:[^`]|``)+)`\\.\\* TO [^;]*$")
+	quotedName = "(`(?:[^`]|``)*`|'(?:[^']|'')*')"
+	// onAccount is a statement about one account: what it does, the schema, user and host, and what follows.
+	onAccount = regexp.MustCompile("^(CREATE USER IF NOT EXISTS|GRANT USAGE ON \\*\\.\\* TO|GRANT [A-Z, ]+ ON `((?:[^`]|``)+)`\\.\\* TO) " + quotedName + "@" + quotedName + "(.*)$")
+	// quotedValue is a digest, and what follows an account besides is words: no comma, behind which another account might come.
+	quotedValue = regexp.MustCompile(`'(?:[^'\\]|''|\\.)*'`)
+	harmless    = regexp.MustCompile(`^[A-Za-z0-9_ ()]*$`)
 )
 
 // accountStatements are what the backup has of the account, as far as it is about this account and the site's
@@ -116,15 +128,25 @@ func (r *restoration) allowed(content string) (statements []string) {
 		if line == "" || strings.HasPrefix(line, "--") {
 			continue
 		}
-		on := grantsOn.FindStringSubmatch(line)
-		site := on != nil && unescaped(on[1]) == r.target.database
-		if !strings.Contains(line, r.site.Config.DBUser) || strings.Contains(line, "WITH GRANT OPTION") || !createsUser.MatchString(line) && !grantsUsage.MatchString(line) && !site {
+		if !r.ownAccount(line) {
 			r.result.Notes = append(r.result.Notes, "a right of the site's database account was not given, for it goes beyond the site's schema: "+firstWords(line))
 			continue
 		}
 		statements = append(statements, line)
 	}
 	return statements
+}
+
+// ownAccount says whether a statement is about the site's own account, and gives it nothing but the site's schema.
+func (r *restoration) ownAccount(statement string) bool {
+	found := onAccount.FindStringSubmatch(statement)
+	if found == nil {
+		return false
+	}
+	schema, user, rest := found[2], found[3], quotedValue.ReplaceAllString(found[5], "")
+	own := strings.ReplaceAll(user[1:len(user)-1], user[:1]+user[:1], user[:1])
+	return own == r.site.Config.DBUser && (schema == "" || unescaped(schema) == r.target.database) &&
+		harmless.MatchString(rest) && !strings.Contains(strings.ToUpper(rest), "GRANT OPTION")
 }
 
 // unescaped is a schema's name as it stands in a GRANT, where _ and % are patterns unless escaped.

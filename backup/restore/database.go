@@ -8,6 +8,8 @@ import (
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
 	"github.com/moodle-exporter/moodle-exporter/backup/database"
+	"github.com/moodle-exporter/moodle-exporter/backup/tree"
+	"github.com/moodle-exporter/moodle-exporter/internal/command"
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
 	"github.com/moodle-exporter/moodle-exporter/internal/control"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
@@ -72,6 +74,11 @@ func (o *Options) planDatabase(ctx context.Context, p *Plan) error {
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if err != nil && p.noServer {
+		if _, missing := command.Look("mariadbd", "mysqld"); missing != nil {
+			return nil // said with all else that is missing
+		}
+	}
 	if err != nil {
 		p.problem("install and start "+m.Kind+" "+major(m.Version)+" or newer (Debian: apt-get install mariadb-server), or give database.admin of the site an account that can log in",
 			"no database server takes the database: %v", err)
@@ -98,7 +105,33 @@ func (o *Options) planDatabase(ctx context.Context, p *Plan) error {
 		}
 	}
 	file, _ := p.Backup.File(backup.FileOf(backup.Database))
+	if err := roomForTables(ctx, p, server.Login, file.ContentSize); err != nil {
+		return err
+	}
 	p.step("load the dump (%s, %d tables) into a schema of its own, count its rows, and later exchange all tables in one step", backup.Bytes(file.ContentSize), len(m.Rows))
+	return nil
+}
+
+// growth is how much more room tables take than their SQL, with their indexes.
+const growth = 2
+
+// roomForTables adds what the tables take to what the files take, where they share a disk.
+func roomForTables(ctx context.Context, p *Plan, login moodle.Login, bytes int64) error {
+	if login.Network != "unix" {
+		return nil // its disk is not seen from here
+	}
+	admin, err := administer(login)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	var dir string
+	if err := admin.QueryRowContext(ctx, "SELECT @@GLOBAL.datadir").Scan(&dir); err != nil {
+		return fmt.Errorf("ask the server where its data lie: %w", err)
+	}
+	if _, err := tree.SpaceAt(dir); err == nil {
+		p.rooms.need(p, dir, bytes*growth)
+	}
 	return nil
 }
 

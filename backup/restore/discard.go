@@ -10,7 +10,7 @@ func Discard(ctx context.Context, o Options, j *Journal, run Run) error {
 	if err := o.setDefaults(); err != nil {
 		return err
 	}
-	if j.Phase != Open {
+	if !j.Phase.Ended() {
 		return fmt.Errorf("discard: %w", &UnfinishedError{Journal: j, Err: errUnfinished})
 	}
 	u := &undoing{Options: o, journal: j, run: run}

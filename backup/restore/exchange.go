@@ -19,9 +19,6 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 )
 
-// drainAtMost is how long requests that are running may take to end once the site is closed.
-const drainAtMost = 5 * time.Second
-
 // touches says whether the site itself is exchanged, and not only configuration of the host.
 func (r *restoration) touches() bool {
 	return r.has(backup.Database) || r.has(backup.Files) || r.has(backup.Code)
@@ -39,6 +36,10 @@ func (r *restoration) closeSite(ctx context.Context) (err error) {
 	if !r.touches() {
 		return nil
 	}
+	if r.Live != nil {
+		_, err := control.CheckPool(ctx, r.Live, control.PoolCheck{Pools: poolsOf(&r.Options, r.Live)})
+		r.answered = !errors.Is(err, control.ErrNotChecked)
+	}
 	// The dataroot of a site that is gone has been made by now.
 	closed := time.Now()
 	r.closed = r.Clock()
@@ -46,13 +47,7 @@ func (r *restoration) closeSite(ctx context.Context) (err error) {
 	if r.before, err = control.EnterMaintenance(r.closing(), planned(r.Clock())); err != nil {
 		return err
 	}
-	if pools := r.pools(); len(pools) > 0 {
-		if err := control.Drain(ctx, r.site, pools, closed, drainAtMost); err != nil && ctx.Err() == nil {
-			// Their connections to the database are ended before the tables are exchanged, and the pool is reloaded after.
-			r.Logger.Info("requests from before the site was closed may be running still", "err", err)
-		}
-	}
-	return ctx.Err()
+	return quiet(ctx, &r.Options, r.closing(), closed)
 }
 
 // closing is the site as far as closing it goes: the dataroot is the same before and after.
@@ -105,6 +100,9 @@ func sameDir(a, b string) bool {
 // exchange puts everything in its place. What it does is in the journal, and it can be undone half way.
 func (r *restoration) exchange(ctx context.Context) error {
 	if part := r.database; part != nil {
+		if err := endConnections(ctx, part.server.Login, r.journal.Database.SiteUser, r.target.database, r.Logger); err != nil {
+			return err
+		}
 		if err := part.server.Exchange(ctx, r.journal.exchange(part.wants.Scope, r.Logger)); err != nil {
 			return err
 		}
@@ -116,7 +114,7 @@ func (r *restoration) exchange(ctx context.Context) error {
 	if err := tree.Do(ctx, r.journal.CodeMoves, func(int) { r.At("code move") }); err != nil {
 		return fmt.Errorf("put the code in its place: %w", err)
 	}
-	return r.putHostConfig(ctx)
+	return useConfigured(ctx, &r.Options, r.journal)
 }
 
 func (j *Journal) exchange(scope database.Scope, logger *slog.Logger) database.Exchange {
@@ -130,6 +128,9 @@ func (r *restoration) check(ctx context.Context) error {
 		return nil
 	}
 	_, err := control.CheckPool(ctx, r.site, control.PoolCheck{Pools: r.pools(), CodeSince: r.closed})
+	if r.answered && errors.Is(err, control.ErrNotChecked) {
+		return fmt.Errorf("PHP-FPM answered before the site was exchanged, and does not now: %v", err) //nolint:errorlint // it is a failure by now
+	}
 	return r.unlessNotMade(err)
 }
 
@@ -148,7 +149,7 @@ func (r *restoration) open(context.Context) error {
 	if !r.touches() {
 		return nil
 	}
-	r.journal.Phase = Visiting
+	r.journal.Phase, r.journal.Opened = Visiting, r.Clock().UTC()
 	if err := r.journal.save(); err != nil {
 		return err
 	}
@@ -173,8 +174,13 @@ func (r *restoration) visit(ctx context.Context) error {
 }
 
 // keep ends the restore: from here on nothing is undone, and what was there waits to be discarded.
-func (r *restoration) keep(context.Context) error {
+func (r *restoration) keep(ctx context.Context) error {
 	j := r.journal
+	if err := r.putFiles(ctx, func(*configPutter) error { return nil }, later); err != nil {
+		// The site is open by now, and nothing of it is taken back for that.
+		r.Logger.Warn("files of cron could not be put in their place", "err", err)
+		r.result.Notes = append(r.result.Notes, "files of cron could not be put in their place, look at "+strings.Join(schedules, ", ")+": "+err.Error())
+	}
 	j.Phase, j.Ended = Open, r.Clock().UTC()
 	if len(j.Scratch)+len(j.Replaced) == 0 && j.Database == nil {
 		return j.remove() // nothing was there before

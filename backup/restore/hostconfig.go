@@ -16,11 +16,13 @@ import (
 	"syscall"
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
+	"github.com/moodle-exporter/moodle-exporter/backup/tree"
 )
 
 // hostFile is a file of the host's configuration (of nginx, PHP, certificates, …) as the backup has it.
 type hostFile struct {
 	Name  string // below the root directory, without the first slash
+	Dir   bool
 	State fileState
 }
 
@@ -31,6 +33,7 @@ const (
 	same      fileState = "same"
 	missing   fileState = "missing"
 	different fileState = "different"
+	elsewhere fileState = "elsewhere" // it lies behind a link of this host, and is left alone
 )
 
 // hostConfig compares the configuration in the backup with that of the host. Only what the backup was told
@@ -43,9 +46,7 @@ func (o *Options) hostConfig(ctx context.Context) (files []hostFile, err error) 
 	defer root.Close()
 	err = o.eachConfigFile(ctx, func(header *tar.Header, content io.Reader) error {
 		state, err := compare(root, header, content)
-		if err == nil && header.Typeflag != tar.TypeDir {
-			files = append(files, hostFile{cleanName(header), state})
-		}
+		files = append(files, hostFile{cleanName(header), header.Typeflag == tar.TypeDir, state})
 		return err
 	})
 	return files, err
@@ -67,7 +68,11 @@ func (o *Options) eachConfigFile(ctx context.Context, each func(*tar.Header, io.
 		if err != nil {
 			return fmt.Errorf("read the configuration in the backup: %w", err)
 		}
-		if name := cleanName(header); o.isHostConfig(name) {
+		name := cleanName(header)
+		if err := plausible(header); err != nil {
+			return err
+		}
+		if o.isHostConfig(name) {
 			if err := each(header, archive); err != nil {
 				return fmt.Errorf("configuration file /%s: %w", name, err)
 			}
@@ -75,6 +80,26 @@ func (o *Options) eachConfigFile(ctx context.Context, each func(*tar.Header, io.
 	}
 	_, err = io.Copy(io.Discard, file) // to its end, where it is proven
 	return err
+}
+
+// maxHostFile bounds one file of configuration, in bytes: it is held in memory to be compared.
+const maxHostFile = 8 << 20
+
+// plausible refuses entries that no archive of configuration has. A forged one could bring a link along, and a file
+// behind it.
+func plausible(header *tar.Header) error {
+	var wrong string
+	switch {
+	case path.IsAbs(header.Name) || cleanName(header) == "." && path.Clean(header.Name) != ".":
+		wrong = "its path leads out of the tree"
+	case header.Typeflag != tar.TypeReg && header.Typeflag != tar.TypeDir && header.Typeflag != tar.TypeSymlink && header.Typeflag != tar.TypeLink:
+		wrong = "it is no file, directory or link"
+	case header.Typeflag == tar.TypeReg && header.Size > maxHostFile:
+		wrong = fmt.Sprintf("it has %d bytes", header.Size)
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: the entry %q of the configuration in the backup: %s", tree.ErrHostile, header.Name, wrong)
 }
 
 // cleanName is the name of an entry below the root directory; "." for one that would lead out of it.
@@ -114,8 +139,11 @@ func (o *Options) configPaths() []string {
 // packages change them, and a restore leaves what is there alone.
 func compare(root *os.Root, header *tar.Header, content io.Reader) (fileState, error) {
 	name := cleanName(header)
+	if behindLink(root, name) {
+		return elsewhere, nil
+	}
 	info, err := root.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return missing, nil
 	}
 	if err != nil {
@@ -127,9 +155,9 @@ func compare(root *os.Root, header *tar.Header, content io.Reader) (fileState, e
 	case tar.TypeSymlink:
 		target, err := root.Readlink(name)
 		return stateOf(err == nil && target == header.Linkname), nil
-	case tar.TypeReg:
-	default:
-		return different, nil
+	case tar.TypeLink:
+		other, err := root.Lstat(path.Clean(header.Linkname))
+		return stateOf(err == nil && os.SameFile(info, other)), nil //nolint:nilerr // what is not there is not the same
 	}
 	if !info.Mode().IsRegular() || info.Size() != header.Size {
 		return different, nil
@@ -145,6 +173,17 @@ func compare(root *os.Root, header *tar.Header, content io.Reader) (fileState, e
 	}
 	theirs, err := digest(content)
 	return stateOf(bytes.Equal(ours, theirs)), err
+}
+
+// behindLink says whether a path leads through a link, or through something that is no directory. Nothing is written
+// there: what an archive says of /etc/nginx must not end up in /etc/cron.d.
+func behindLink(root *os.Root, name string) bool {
+	for at := path.Dir(name); at != "."; at = path.Dir(at) {
+		if info, err := root.Lstat(at); err == nil && !info.IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return true
+		}
+	}
+	return false
 }
 
 func stateOf(equal bool) fileState {

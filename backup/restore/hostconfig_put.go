@@ -7,88 +7,127 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
-	"github.com/moodle-exporter/moodle-exporter/internal/command"
+	"github.com/moodle-exporter/moodle-exporter/backup/tree"
 )
 
 // keptConfig is where files of the host's configuration lie that gave way to those of the backup.
 func (j *Journal) keptConfig() string { return strings.TrimSuffix(j.path, ".json") + "-config" }
 
 // putHostConfig puts files of the host's configuration where there are none, and where it was asked for also
-// in the place of other ones, which are kept. The services must find no fault with the result.
+// in the place of other ones, which are kept. The services must find no fault with the result. It comes first of all, so
+// that a configuration that does not work here is known before hours are spent; used it is only later.
 func (r *restoration) putHostConfig(ctx context.Context) error {
 	if !r.has(backup.Config) {
 		return nil
 	}
+	if err := r.putFiles(ctx, func(p *configPutter) error { return p.note() }, atOnce); err != nil {
+		return err
+	}
+	r.noteUnused()
+	return testConfigured(ctx, &r.Options, r.journal)
+}
+
+// schedules start programs by themselves: they come last, when the site is there.
+var schedules = []string{"/etc/crontab", "/etc/cron.d", "/var/spool/cron"}
+
+func later(name string) bool {
+	return slices.ContainsFunc(schedules, func(dir string) bool { return within("/"+name, dir) })
+}
+
+func atOnce(name string) bool { return !later(name) }
+
+// putFiles puts those of the wanted files that are due.
+func (r *restoration) putFiles(ctx context.Context, before func(*configPutter) error, due func(name string) bool) error {
 	root, err := os.OpenRoot(r.Root)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	put := &configPutter{restoration: r, root: root, owner: owners()}
-	if err := r.eachConfigFile(ctx, put.put); err != nil {
+	put := &configPutter{restoration: r, root: root, owner: owners(), due: due}
+	if err := before(put); err != nil {
 		return err
 	}
-	return r.reloadConfigured(ctx, put.done)
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(r.wanted)), due) {
+		return nil
+	}
+	return r.eachConfigFile(ctx, put.put)
 }
 
 type configPutter struct {
 	*restoration
 	root  *os.Root
 	owner func(*tar.Header) (uid, gid int)
-	done  []string
+	due   func(name string) bool
+}
+
+// note writes down all that will be put, and keeps what gives way, before anything is put.
+func (p *configPutter) note() error {
+	p.wanted = map[string]bool{}
+	for _, file := range p.plan.config {
+		switch {
+		case file.State == missing:
+			for _, parent := range parents(file.Name) {
+				if _, err := p.root.Lstat(parent); errors.Is(err, fs.ErrNotExist) && !slices.Contains(p.journal.Put, parent) {
+					p.journal.Put = append(p.journal.Put, parent)
+				}
+			}
+			if !slices.Contains(p.journal.Put, file.Name) {
+				p.journal.Put = append(p.journal.Put, file.Name)
+			}
+		case file.State == different && !file.Dir && p.wantsConfig():
+			if err := p.keepOld(file.Name); err != nil {
+				return err
+			}
+		default:
+			continue
+		}
+		p.wanted[file.Name] = true
+	}
+	return p.journal.save()
+}
+
+// parents are the directories on the way to a path, outermost first.
+func parents(name string) (all []string) {
+	for at := path.Dir(name); at != "."; at = path.Dir(at) {
+		all = append(all, at)
+	}
+	slices.Reverse(all)
+	return all
 }
 
 func (p *configPutter) put(header *tar.Header, content io.Reader) error {
 	name := cleanName(header)
-	info, err := p.root.Lstat(name)
-	there := err == nil
-	if there && (header.Typeflag == tar.TypeDir || !p.wantsConfig()) {
+	if !p.wanted[name] || !p.due(name) {
 		return nil
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if behindLink(p.root, name) {
+		return fmt.Errorf("%w: it lies behind a link that the archive has brought", tree.ErrHostile)
+	}
+	if err := p.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
 	}
-	if there {
-		state := same
-		if content, state, err = p.compareAgain(header, content); err != nil || state == same {
-			return err
-		}
-		if err := p.keepOld(name, info); err != nil {
-			return err
-		}
-	} else {
-		p.journal.Made = append(p.journal.Made, filepath.Join(p.Root, name))
-		if err := p.journal.save(); err != nil {
-			return err
-		}
-	}
-	p.done = append(p.done, "/"+name)
 	uid, gid := p.owner(header)
 	return writeHostFile(p.root, name, header, content, uid, gid)
 }
 
-// compareAgain compares, and gives the content back for whoever has to write it. Configuration is small.
-func (p *configPutter) compareAgain(header *tar.Header, content io.Reader) (io.Reader, fileState, error) {
-	kept, err := io.ReadAll(io.LimitReader(content, maxHostFile))
-	if err != nil {
-		return nil, "", err
-	}
-	state, err := compare(p.root, header, strings.NewReader(string(kept)))
-	return strings.NewReader(string(kept)), state, err
-}
-
-// maxHostFile bounds one file of configuration. Archives hold no larger one that is any.
-const maxHostFile = 64 << 20
-
 // keepOld copies what gives way to the state directory, for the way back.
-func (p *configPutter) keepOld(name string, info fs.FileInfo) error {
+func (p *configPutter) keepOld(name string) error {
+	info, err := p.root.Lstat(name)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return fmt.Errorf("/%s is a directory, and a file in the backup: move it out of the way", name)
+	}
 	kept := filepath.Join(p.journal.keptConfig(), name)
 	if err := os.MkdirAll(filepath.Dir(kept), 0o700); err != nil {
 		return err
@@ -98,14 +137,8 @@ func (p *configPutter) keepOld(name string, info fs.FileInfo) error {
 		return err
 	}
 	defer to.Close()
-	if info.IsDir() {
-		return fmt.Errorf("/%s is a directory, and a file in the backup", name)
-	}
-	if err := carry(p.root, to, name); err != nil {
-		return err
-	}
 	p.journal.Replaced = append(p.journal.Replaced, name)
-	return p.journal.save()
+	return carry(p.root, to, name)
 }
 
 // writeHostFile writes a file, link or directory of the host's configuration beside its name and renames it there.
@@ -135,68 +168,51 @@ func writeHostFile(root *os.Root, name string, header *tar.Header, content io.Re
 		if err != nil {
 			return errors.Join(err, root.Remove(temporary))
 		}
-	default:
-		return nil // a second name of a file: rare in /etc, and its first name is there
+	case tar.TypeLink:
+		if err := root.Link(path.Clean(header.Linkname), temporary); err != nil {
+			return err
+		}
 	}
 	return root.Rename(temporary, name)
 }
 
-// takeBackHostConfig puts back what gave way. Files that were not there before go with all that was made.
+// takeBackHostConfig puts back what gave way, removes what was put where nothing was, and lets the services that may use
+// it already forget it.
 func (u *undoing) takeBackHostConfig(ctx context.Context) error {
+	j := u.journal
+	if len(j.Replaced)+len(j.Put) == 0 {
+		return nil
+	}
 	root, err := os.OpenRoot(u.Root)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	if len(u.journal.Replaced) > 0 {
-		kept, err := os.OpenRoot(u.journal.keptConfig())
+	for _, name := range slices.Backward(j.Put) {
+		// A directory in which something lies by now was not made in vain.
+		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+			return fmt.Errorf("remove /%s, which the restore has put there: %w", name, err)
+		}
+	}
+	if len(j.Replaced) > 0 {
+		kept, err := os.OpenRoot(j.keptConfig())
 		if err != nil {
 			return err
 		}
 		defer kept.Close()
-		for _, name := range u.journal.Replaced {
+		for _, name := range j.Replaced {
+			// What was not kept yet when the restore was broken off has not given way either.
+			if _, err := kept.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
 			if err := carry(kept, root, name); err != nil {
 				return fmt.Errorf("put /%s back: %w", name, err)
 			}
 		}
 	}
-	return nil
-}
-
-// configured are services and where their configuration lies; test is a program that finds faults in it.
-var configured = []struct {
-	below string
-	test  []string
-	unit  string
-}{
-	{"/etc/nginx", []string{"nginx", "-t", "-q"}, "nginx.service"},
-	{"/etc/apache2", []string{"apache2ctl", "configtest"}, "apache2.service"},
-	{"/etc/httpd", []string{"httpd", "-t"}, "httpd.service"},
-}
-
-// reloadConfigured lets the services whose configuration has changed say whether it is right, and then use it.
-func (r *restoration) reloadConfigured(ctx context.Context, changed []string) error {
-	for _, service := range configured {
-		if r.Root != "/" || !slices.ContainsFunc(changed, func(path string) bool { return within(path, service.below) }) {
-			continue
-		}
-		program, err := command.Look(service.test[0])
-		if err != nil {
-			r.result.Notes = append(r.result.Notes, service.unit+" is not installed, so that the configuration in "+service.below+" has no effect yet")
-			continue
-		}
-		if err := command.Run(ctx, command.Command{Name: program, Args: service.test[1:]}); err != nil {
-			return fmt.Errorf("the configuration in %s does not work on this host: %w", service.below, err)
-		}
-		if r.Bus == nil {
-			continue
-		}
-		if err := r.Bus.ReloadOrRestart(ctx, service.unit); err != nil {
-			return fmt.Errorf("use the configuration in %s: %w", service.below, err)
-		}
+	if err := useConfigured(ctx, &u.Options, j); err != nil {
+		u.Logger.Warn("the configuration of the host is as it was, but a service may still use the other one", "err", err)
 	}
-	if len(changed) > 0 {
-		r.Logger.Info("configuration of the host was put in its place", "files", len(changed), "first", changed[0])
-	}
-	return nil
+	j.Put, j.Replaced = nil, nil
+	return j.save()
 }

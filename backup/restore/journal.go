@@ -24,7 +24,11 @@ const (
 	Switching Phase = "switching" // the site is closed; parts of it may be the old ones and parts the new ones
 	Visiting  Phase = "visiting"  // the restored site has been opened, and its login page is looked at
 	Open      Phase = "open"      // the restored site is open; the old one is kept
+	Undone    Phase = "undone"    // the old site is back; what somebody had opened in its place is kept
 )
+
+// Ended says whether the restore has come to its end, and only keeps something until it is discarded.
+func (p Phase) Ended() bool { return p == Open || p == Undone }
 
 // Journal is what somebody needs to know who finds a restore that was broken off: <state>/restore/<site>/<id>.json.
 // It is on disk before anything that it speaks of is done, and it holds no secret.
@@ -35,7 +39,10 @@ type Journal struct {
 	Backup  string    `json:"backup"`
 	Phase   Phase     `json:"phase"`
 	Started time.Time `json:"started"`
-	Ended   time.Time `json:"ended,omitzero"` // of a restore that came to its end
+	Opened  time.Time `json:"opened,omitzero"` // when users were let in
+	Ended   time.Time `json:"ended,omitzero"`  // of a restore that came to its end
+	// Reopened: users may have written to the restored site before it was taken back. Nothing of that is deleted.
+	Reopened bool `json:"reopened,omitempty"`
 
 	Components []string `json:"components"`
 	Dataroot   string   `json:"dataroot"`
@@ -47,8 +54,10 @@ type Journal struct {
 	DataMoves []tree.Move `json:"data_moves,omitempty"`
 	// Scratch are directories of ours that go when the restore is undone, or has nothing to keep.
 	Scratch []string `json:"scratch,omitempty"`
-	// Made are files and directories of this host that were not there before, in the order in which they were made.
+	// Made are directories for code and data that were not there before, in the order in which they were made.
 	Made []string `json:"made,omitempty"`
+	// Put are files and directories of the host's configuration that were not there before, without the first slash.
+	Put []string `json:"put,omitempty"`
 	// Replaced are files of the host's configuration that gave way, without the first slash; keptConfig has them.
 	Replaced []string `json:"replaced,omitempty"`
 
@@ -134,7 +143,7 @@ func Unfinished(stateDir, site string) (*Journal, error) {
 		return nil, err
 	}
 	for _, j := range journals {
-		if j.Phase != Open {
+		if !j.Phase.Ended() {
 			return j, nil
 		}
 	}
@@ -150,7 +159,7 @@ func (p Phase) Words() string {
 		return "while the site was exchanged: it is in maintenance mode"
 	case Visiting:
 		return "after the restored site was opened"
-	case Open:
+	case Open, Undone:
 		return "after its end"
 	}
 	return "at a moment that this version does not know (" + string(p) + ")"

@@ -1,16 +1,13 @@
 package restore
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"syscall"
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
@@ -112,7 +109,7 @@ func (r *restoration) extract(ctx context.Context, component string, root *os.Ro
 	}
 	defer file.Close()
 	found, err := tree.Extract(ctx, file, root, tree.ExtractOptions{
-		Owner: owners(), Mounts: mounts, MaxBytes: want.ContentSize, MaxEntries: want.ContentSize/blockSize + 1, Progress: r.run.Add,
+		Owner: r.owners(component), Mounts: mounts, MaxBytes: want.ContentSize, MaxEntries: want.ContentSize/blockSize + 1, Progress: r.run.Add,
 	})
 	if err := backup.Settle(file, err); err != nil {
 		return fmt.Errorf("unpack %s: %w", name, err)
@@ -124,45 +121,7 @@ func (r *restoration) extract(ctx context.Context, component string, root *os.Ro
 // blockSize is that of a tar file: no entry takes less.
 const blockSize = 512
 
-// owners maps the owners that an archive names to those of this host: by name, for www-data may have another
-// number here, and by number where this host does not know the name.
-func owners() func(*tar.Header) (uid, gid int) {
-	type id struct{ name, number string }
-	users, groups := map[id]int{}, map[id]int{}
-	find := func(known map[id]int, name string, number int, look func(string) (string, error)) int {
-		key := id{name, strconv.Itoa(number)}
-		found, seen := known[key]
-		if !seen {
-			found = number
-			if text, err := look(name); name != "" && err == nil {
-				if there, err := strconv.Atoi(text); err == nil {
-					found = there
-				}
-			}
-			known[key] = found
-		}
-		return found
-	}
-	return func(header *tar.Header) (uid, gid int) {
-		uid = find(users, header.Uname, header.Uid, func(name string) (string, error) {
-			found, err := user.Lookup(name)
-			if err != nil {
-				return "", err
-			}
-			return found.Uid, nil
-		})
-		gid = find(groups, header.Gname, header.Gid, func(name string) (string, error) {
-			found, err := user.LookupGroup(name)
-			if err != nil {
-				return "", err
-			}
-			return found.Gid, nil
-		})
-		return uid, gid
-	}
-}
-
-// ensureDir makes a directory that does not exist, owned by the site's user, and notes that it was made.
+// ensureDir makes a directory that does not exist, and notes that it was made.
 func (r *restoration) ensureDir(path string, mode os.FileMode) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -181,7 +140,7 @@ func (r *restoration) ensureDir(path string, mode os.FileMode) error {
 	if err := os.Mkdir(path, mode); err != nil {
 		return err
 	}
-	return os.Chmod(path, mode) //nolint:gosec // not left to the umask
+	return os.Chmod(path, mode) // not left to the umask
 }
 
 // letIn lets the site's user read what is staged, as long as the returned function is not called: code is

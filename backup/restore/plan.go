@@ -1,19 +1,15 @@
 package restore
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
-	"github.com/moodle-exporter/moodle-exporter/internal/command"
-	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 )
 
 // Plan is what a restore would do, found without changing anything.
@@ -27,6 +23,9 @@ type Plan struct {
 
 	config []hostFile
 	target target
+	rooms  rooms
+	// noServer: no database server of this host can be seen.
+	noServer bool
 }
 
 // Problem is what keeps a restore from being done.
@@ -96,7 +95,7 @@ func MakePlan(ctx context.Context, o Options) (*Plan, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
-	plan := &Plan{Site: o.Reader.Manifest.Site, Backup: o.Reader.Manifest}
+	plan := &Plan{Site: o.Reader.Manifest.Site, Backup: o.Reader.Manifest, rooms: rooms{}}
 	if err := plan.choose(o.Components); err != nil {
 		return nil, err
 	}
@@ -104,11 +103,15 @@ func MakePlan(ctx context.Context, o Options) (*Plan, error) {
 	if plan.target, err = o.findTarget(); err != nil {
 		return nil, err
 	}
-	for _, look := range []func(context.Context, *Plan) error{o.planTools, o.planFiles, o.planDatabase, o.planConfig, o.planSwitch} {
+	if !plan.has(backup.Database) && o.WWWRoot == "" {
+		plan.target.moved = "" // there is no content in which it could stand
+	}
+	for _, look := range []func(context.Context, *Plan) error{o.planPlaces, o.planTools, o.planConfig, o.planFiles, o.planDatabase, o.planVersions, o.planSwitch} {
 		if err := look(ctx, plan); err != nil {
 			return nil, err
 		}
 	}
+	plan.rooms.check(plan)
 	return plan, nil
 }
 
@@ -133,22 +136,6 @@ func (p *Plan) choose(wanted []string) error {
 	return nil
 }
 
-// planTools lists what must be installed first, all of it at once.
-func (o *Options) planTools(_ context.Context, p *Plan) error {
-	if !p.has(backup.Code) && !p.has(backup.Database) {
-		return nil
-	}
-	if _, err := command.Look("php"); err != nil && (o.Live == nil || o.Live.PHP == "") {
-		p.note("PHP is not installed for the command line: the restored site is neither tried before it is put in its place nor afterwards. Install PHP %s with the modules that Moodle needs (Debian: php-cli php-fpm php-mysql php-xml php-mbstring php-curl php-zip php-gd php-intl php-soap)", major(p.Backup.Moodle.PHP))
-	}
-	return nil
-}
-
-func major(version string) string {
-	numbers := strings.SplitN(version, ".", 3)
-	return strings.Join(numbers[:min(len(numbers), 2)], ".")
-}
-
 // planConfig compares the host's configuration with that of the backup.
 func (o *Options) planConfig(ctx context.Context, p *Plan) (err error) {
 	if !p.has(backup.Config) {
@@ -168,6 +155,9 @@ func (o *Options) planConfig(ctx context.Context, p *Plan) (err error) {
 	default:
 		p.note("%d files of the host's configuration are not as in the backup, and stay as they are: %s. `--only=config` puts them back", len(other), some(other))
 	}
+	if links := filesIn(p.config, elsewhere); len(links) > 0 {
+		p.note("%d files of the host's configuration lie behind a link on this host, and stay as they are: %s", len(links), some(links))
+	}
 	return nil
 }
 
@@ -176,7 +166,7 @@ func (o *Options) wantsConfig() bool { return slices.Contains(o.Components, back
 
 func filesIn(files []hostFile, state fileState) (names []string) {
 	for _, file := range files {
-		if file.State == state {
+		if file.State == state && !file.Dir {
 			names = append(names, "/"+file.Name)
 		}
 	}
@@ -193,6 +183,23 @@ func some(names []string) string {
 	return text
 }
 
+// planVersions is what can be said without starting anything: code and database must be of one version, or the
+// site would ask for an upgrade, or refuse to start at all.
+func (o *Options) planVersions(_ context.Context, p *Plan) error {
+	m := p.Backup.Moodle
+	switch {
+	case p.has(backup.Code) || !p.has(backup.Database) && !p.has(backup.Files):
+	case o.Live == nil:
+		p.problem("restore the code as well: leave --only away, or add code to it", "there is no site at %s that can be read, and without its code nobody knows how the rest of it is reached", p.target.code)
+	}
+	if p.has(backup.Code) == p.has(backup.Database) || o.Live == nil || m.Version == o.Live.Version.Number {
+		return nil
+	}
+	p.problem("restore code and database together: leave --only away, or name both",
+		"the backup is of Moodle %s (%s) and the site of %s (%s): code and database of different versions do not make a site that works", m.Release, m.Version, o.Live.Version.Release, o.Live.Version.Number)
+	return nil
+}
+
 // planSwitch says what happens to the site itself.
 func (o *Options) planSwitch(_ context.Context, p *Plan) error {
 	if !p.has(backup.Database) && !p.has(backup.Files) && !p.has(backup.Code) {
@@ -202,6 +209,9 @@ func (o *Options) planSwitch(_ context.Context, p *Plan) error {
 		p.note("there is no site at %s that can be read: it is built anew", p.target.code)
 	}
 	if p.target.moved != "" {
+		if !p.has(backup.Code) || !p.has(backup.Database) {
+			p.problem("restore code and database together: leave --only away, or name both", "the site is at %s and the backup of one at %s, and the address stands in config.php and in the database", p.target.wwwroot, p.target.moved)
+		}
 		p.step("put the address %s in the place of %s, in config.php and in the database", p.target.wwwroot, p.target.moved)
 		if o.AllowMail {
 			p.note("the restored site sends mail to its users, as --allow-mail says")
@@ -212,51 +222,6 @@ func (o *Options) planSwitch(_ context.Context, p *Plan) error {
 	p.step("close the site (usually for a few seconds), exchange, log everybody out, empty the caches, try it, and open it")
 	p.step("keep what was there until `moodle-exporter restore --discard --site=%s`", p.Site)
 	return nil
-}
-
-// configText is config.php as the backup has it, read from the smaller of the two archives that hold it.
-func (o *Options) configText(ctx context.Context) (text string, err error) {
-	m := o.Reader.Manifest
-	if !m.Has(backup.Config) {
-		return "", errors.New("the backup has no configuration")
-	}
-	file, err := o.Reader.Open(ctx, backup.FileOf(backup.Config))
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	wanted := path.Join(m.Moodle.Code, "config.php")
-	archive := tar.NewReader(file)
-	for {
-		header, err := archive.Next()
-		if err != nil {
-			return "", fmt.Errorf("find config.php in the backup: %w", err)
-		}
-		if header.Typeflag == tar.TypeReg && "/"+cleanName(header) == wanted && header.Size < maxConfig {
-			content, err := io.ReadAll(archive)
-			return string(content), err
-		}
-	}
-}
-
-const maxConfig = 1 << 20
-
-// loginSite is the site as far as it must be known to log in to its database server: the live one, else
-// what config.php in the backup says literally, else what is usual.
-func (o *Options) loginSite(ctx context.Context, t target) *moodle.Site {
-	if o.Live != nil {
-		return o.Live
-	}
-	site := &moodle.Site{Name: o.Reader.Manifest.Site, Dir: t.code, User: t.user.Name, Primary: true, Admin: o.Configured.Database.Admin}
-	text, err := o.configText(ctx)
-	if err == nil {
-		site.Config, err = moodle.ReadLiterals(text, t.code)
-	}
-	if err != nil {
-		o.Logger.Info("config.php in the backup could not be read without PHP; the database server is looked for on this host", "err", err)
-		site.Config = moodle.PHPConfig{DBType: "mariadb", DBHost: "localhost", DBName: t.database, Prefix: t.prefix}
-	}
-	return site
 }
 
 // planned is when users are told to expect the site back.

@@ -46,6 +46,7 @@ type Options struct {
 	Root      string         // "/" but in tests
 	NginxFile string         // nginx.conf
 	StateDir  string
+	BackupDir string   // where this host's backups lie; empty for nowhere
 	PoolFiles []string // patterns of PHP-FPM pool files
 	Bus       *service.Bus
 	Group     int // that may read the journal; -1 for none
@@ -73,13 +74,15 @@ type restoration struct {
 	journal *Journal
 	result  Result
 
+	wanted   map[string]bool // files of the host's configuration that are put
 	database *databasePart
 	code     *staging
 	dataroot *staging
 	// site is the restored one as it will be when it is in its place.
-	site   *moodle.Site
-	before control.Before // how the site was before it was closed
-	closed time.Time      // when that was
+	site     *moodle.Site
+	before   control.Before // how the site was before it was closed
+	closed   time.Time      // when that was
+	answered bool           // PHP-FPM was there to ask before
 }
 
 // Restore brings the site back. The caller holds the site's lock, and has asked whether the plan may be
@@ -102,12 +105,17 @@ func Restore(ctx context.Context, o Options, run Run) (*Result, error) {
 		return &r.result, nil
 	}
 	if r.journal.Phase == Open {
-		return &r.result, err
+		r.result.Journal = r.journal
+		return &r.result, fmt.Errorf("the site is restored and open, but the restore has not come to its end: %w", err)
 	}
 	r.close() // what is open in the staged trees would keep them busy
 	undone := r.step(context.WithoutCancel(ctx), "undo", func(ctx context.Context) error {
 		return Undo(ctx, r.Options, r.journal, r.run)
 	})
+	var lost *LostError
+	if errors.As(undone, &lost) {
+		return nil, errors.Join(err, undone)
+	}
 	if undone != nil {
 		return nil, errors.Join(err, &UnfinishedError{Journal: r.journal, Err: undone})
 	}
@@ -119,6 +127,7 @@ func (r *restoration) carryOut(ctx context.Context) error {
 		name string
 		do   func(context.Context) error
 	}{
+		{"configuration", r.putHostConfig},
 		{"stage code", r.stageCode},
 		{"stage files", r.stageFiles},
 		{"stage database", r.stageDatabase},

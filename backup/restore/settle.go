@@ -48,9 +48,7 @@ func (r *restoration) settle(ctx context.Context) error {
 
 // empty empties the caches of a site whose database, data or code is another one now, and reloads its PHP-FPM.
 func empty(ctx context.Context, o *Options, site *moodle.Site, run control.Run) error {
-	if err := control.PurgeFiles(site); err != nil {
-		return err
-	}
+	files := control.PurgeFiles(site)
 	if _, err := control.PurgeStores(ctx, site); err != nil {
 		o.Logger.Warn("caches of the site may be stale", "err", err)
 	}
@@ -58,20 +56,15 @@ func empty(ctx context.Context, o *Options, site *moodle.Site, run control.Run) 
 		// It knows stores that we do not; where it does not start, the check that follows tells more.
 		if err := (control.CLI{Site: site, Run: run}).PurgeCaches(ctx); err != nil {
 			o.Logger.Warn("the site's own purge of its caches failed; they were emptied without it as far as they are known", "err", err)
+		} else if errors.Is(files, control.ErrNotOurs) {
+			files = nil
 		}
 	}
-	for _, pool := range poolsOf(o, site) {
-		var services control.Services
-		if o.Bus != nil {
-			services = o.Bus
-		}
-		err := control.ReloadPool(ctx, services, pool)
-		if errors.Is(err, control.ErrNoMaster) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("make PHP-FPM forget the code of before: %w", err)
-		}
+	if files != nil {
+		return files
+	}
+	if err := reload(ctx, o, poolsOf(o, site)); err != nil {
+		return fmt.Errorf("make PHP-FPM forget the code of before: %w", err)
 	}
 	return ctx.Err()
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/moodle-exporter/moodle-exporter/backup"
 	"github.com/moodle-exporter/moodle-exporter/backup/database"
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
 	"github.com/moodle-exporter/moodle-exporter/internal/control"
@@ -28,32 +27,23 @@ func (r *restoration) tryStaged(ctx context.Context) error {
 		}
 	}
 	if r.code == nil || r.database == nil {
-		return r.compareVersions()
-	}
-	if r.site.PHP == "" {
-		return r.unlessNotMade(&control.NotCheckedError{Check: trialCheck, Err: errors.New("there is no PHP for the command line")})
-	}
-	return r.trial(ctx)
-}
-
-// compareVersions is what can be said without starting anything: code and database must be of one version, or the
-// site would ask for an upgrade, or refuse to start at all.
-func (r *restoration) compareVersions() error {
-	m := r.Reader.Manifest
-	if r.code == nil && r.database == nil || r.Live == nil || m.Moodle.Version == r.Live.Version.Number {
 		return nil
 	}
-	return &backup.RefusedError{
-		Happened: fmt.Sprintf("the backup is of Moodle %s (%s) and the site of %s (%s)", m.Moodle.Release, m.Moodle.Version, r.Live.Version.Release, r.Live.Version.Number),
-		Means:    "code and database of different versions do not make a site that works", Do: "restore code and database together: leave --only away, or name both",
+	err := error(&control.NotCheckedError{Check: trialCheck, Err: errors.New("there is no PHP for the command line")})
+	if r.site.PHP != "" {
+		err = r.trial(ctx)
 	}
+	if r.target.moved != "" && errors.Is(err, control.ErrNotChecked) {
+		return fmt.Errorf("the address in the content was not replaced: %v", err) //nolint:errorlint // without it the site is none
+	}
+	return r.unlessNotMade(err)
 }
 
 // trial starts the staged code with a configuration of its own.
 func (r *restoration) trial(ctx context.Context) (err error) {
 	t, err := r.prepareTrial(ctx)
 	if err != nil {
-		return r.unlessNotMade(err)
+		return err
 	}
 	defer func() {
 		if ended := t.end(context.WithoutCancel(ctx)); err == nil {
@@ -79,9 +69,8 @@ func (r *restoration) trial(ctx context.Context) (err error) {
 // trial is what exists only while the staged site is tried.
 type trial struct {
 	*restoration
-	site    *moodle.Site
-	scratch *os.Root // holds the configuration that the site will have, and caches
-	close   []func()
+	site  *moodle.Site
+	close []func()
 }
 
 const (
@@ -96,7 +85,7 @@ func (r *restoration) prepareTrial(ctx context.Context) (_ *trial, err error) {
 			err = errors.Join(err, t.end(context.WithoutCancel(ctx)))
 		}
 	}()
-	password := rand.Text()
+	password := rand.Text() + "-aA1" // some servers ask for characters of every kind
 	if err := r.makeTrialAccount(ctx, password); err != nil {
 		return nil, &control.NotCheckedError{Check: trialCheck, Err: err}
 	}
@@ -152,7 +141,7 @@ func (r *restoration) makeTrialAccount(ctx context.Context, password string) err
 		// The statements hold a password that lives for seconds; errors of the server do not repeat it.
 		for _, statement := range []string{"CREATE USER " + account + " IDENTIFIED BY '" + password + "'", "GRANT ALL ON " + schema + ".* TO " + account} {
 			if _, err := admin.ExecContext(ctx, statement); err != nil {
-				return fmt.Errorf("make an account for the trial: %w", err)
+				return fmt.Errorf("make an account for the trial: %s", refusal(err))
 			}
 		}
 	}

@@ -81,6 +81,9 @@ func (e *environment) backUp(ctx context.Context, settings *config.Config, site 
 	}
 	options := backup.Options{Site: site, Config: settings.Backup, Components: only, Version: version.Version,
 		Host: hostname, Clock: e.clock, Logger: e.logger}
+	if err := e.refuseUnfinishedRestore(site.Name); err != nil && dry {
+		return err
+	}
 	if dry {
 		plan, err := backup.MakePlan(ctx, options)
 		if err != nil {
@@ -93,6 +96,9 @@ func (e *environment) backUp(ctx context.Context, settings *config.Config, site 
 	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
 	err = runner.Do(ctx, job.Spec{Job: "backup", Site: site.Name, WorthMore: true}, func(ctx context.Context, run *job.Run) error {
 		options.Logger = run.Logger
+		if err := e.refuseUnfinishedRestore(site.Name); err != nil {
+			return err
+		}
 		makeWay(settings.Backup, run.Logger)
 		// A disk that is not there is a failed run like any other, for the record and its alert.
 		if err := backup.MakeDir(&options); err != nil {

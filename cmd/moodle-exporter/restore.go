@@ -57,6 +57,9 @@ func restoreCommand(app *kingpin.Application) (string, action) {
 		if f.discardOnly {
 			return e.discard(ctx, settings, site, f)
 		}
+		if err := e.refuseUnfinishedUpdate(site); err != nil {
+			return err
+		}
 		if err := e.recoverRestore(ctx, settings, site, f); err != nil {
 			return err
 		}
@@ -156,7 +159,7 @@ func (e *environment) restore(ctx context.Context, settings *config.Config, site
 	if err := plan.Refusal(); err != nil || f.dry {
 		return err
 	}
-	if err := e.confirmSite(f.yes, site, "the site "+site+" is replaced by its backup "+plan.Backup.ID); err != nil {
+	if err := e.confirmSite(ctx, f.yes, site, "the site "+site+" is replaced by its backup "+plan.Backup.ID); err != nil {
 		return err
 	}
 	var result *restore.Result
@@ -201,7 +204,7 @@ func (e *environment) recoverRestore(ctx context.Context, settings *config.Confi
 	if f.dry {
 		return nil
 	}
-	if err := e.confirmSite(f.yes, site, "the restore that was broken off is ended"); err != nil {
+	if err := e.confirmSite(ctx, f.yes, site, "the restore that was broken off is ended"); err != nil {
 		return err
 	}
 	options, err := e.restoreOptions(ctx, settings, site)
@@ -218,8 +221,11 @@ func (e *environment) recoverRestore(ctx context.Context, settings *config.Confi
 		return err
 	}
 	end := "was undone: the site is as it was before it"
-	if finished {
+	switch {
+	case finished:
 		end = "was finished: the restored site is open"
+	case journal.Phase == restore.Undone:
+		end += ". What was written into the restored site is kept until `moodle-exporter restore --discard --site=" + site + "`"
 	}
 	_, err = fmt.Fprintf(e.stdout, "The restore that was broken off %s.\n", end)
 	return err
@@ -235,7 +241,7 @@ func (e *environment) discard(ctx context.Context, settings *config.Config, site
 		_, err := fmt.Fprintf(e.stdout, "No restore of site %s has kept anything.\n", site)
 		return err
 	}
-	if err := e.confirmSite(f.yes || f.dry, site, "the site as it was before "+journals[len(journals)-1].Started.Local().Format(time.DateTime)+" is deleted for good"); err != nil {
+	if err := e.confirmSite(ctx, f.yes || f.dry, site, "the site as it was before "+journals[len(journals)-1].Started.Local().Format(time.DateTime)+" is deleted for good"); err != nil {
 		return err
 	}
 	options, err := e.restoreOptions(ctx, settings, site)
@@ -262,7 +268,7 @@ func (e *environment) discard(ctx context.Context, settings *config.Config, site
 // restoreOptions are what every part of a restore needs to know of the host.
 func (e *environment) restoreOptions(ctx context.Context, settings *config.Config, site string) (restore.Options, error) {
 	options := restore.Options{
-		ConfigPaths: settings.Backup.ConfigPaths, Root: "/", NginxFile: nginx.DefaultFile, StateDir: e.stateDir, PoolFiles: phpfpm.DefaultGlobs,
+		ConfigPaths: settings.Backup.ConfigPaths, Root: "/", NginxFile: nginx.DefaultFile, StateDir: e.stateDir, BackupDir: settings.Backup.Dir, PoolFiles: phpfpm.DefaultGlobs,
 		Bus: service.NewBus(e.bus), Group: group(), Version: version.Version, Clock: e.clock, Logger: e.logger,
 	}
 	for _, configured := range settings.Sites {
@@ -292,7 +298,7 @@ func notPrimary(site *moodle.Site) error {
 }
 
 // confirmSite asks whoever sits at the terminal, who must write the site's name: nothing is replaced by a slip.
-func (e *environment) confirmSite(yes bool, site, what string) error {
+func (e *environment) confirmSite(ctx context.Context, yes bool, site, what string) error {
 	if yes {
 		return nil
 	}
@@ -301,11 +307,20 @@ func (e *environment) confirmSite(yes bool, site, what string) error {
 		return refusal
 	}
 	_, _ = fmt.Fprintf(e.stdout, "\nIf you go on, %s.\nWrite the site's name (%s) to go on: ", what, site)
-	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
-	if err != nil || strings.TrimSpace(line) != site {
-		return refusal
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(os.Stdin).ReadString('\n') // what was not written to its end is no yes
+		answer <- line
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case line := <-answer:
+		if strings.TrimSpace(line) != site {
+			return refusal
+		}
+		return nil
 	}
-	return nil
 }
 
 // sayRestored is what a person wants to know now.
