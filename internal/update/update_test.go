@@ -197,13 +197,14 @@ func (r *rig) older() {
 	r.run("php", "-d", "max_input_vars=5000", filepath.Join(r.site.CodeDir, "admin/cli/upgrade.php"), "--non-interactive")
 }
 
-// TestFailureAtEveryStepIsTakenBack lets each step fail in turn.
-func TestFailureAtEveryStepIsTakenBack(t *testing.T) {
+// TestFailureIsTakenBack lets steps of each phase fail in turn.
+func TestFailureIsTakenBack(t *testing.T) {
 	r := newRig(t)
 	before := r.state()
 	r.release(newer)
 	broken := errors.New("broken on purpose")
-	for _, step := range steps[:len(steps)-2] {
+	// The kills go through every point; an error differs from them where it meets something at work.
+	for _, step := range []string{"preflight", "cron", "code move", "upgrade", "visit"} {
 		t.Run(step, func(t *testing.T) {
 			r.t = t
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -219,7 +220,7 @@ func TestFailureAtEveryStepIsTakenBack(t *testing.T) {
 			if _, err := update.Update(ctx, o, newRun()); err == nil || !met {
 				t.Fatalf("met %v, error %v", met, err)
 			}
-			if step == "open" || step == "visit" {
+			if step == "visit" {
 				r.dropKept()
 			}
 			r.same(before, r.state())

@@ -13,8 +13,8 @@ function check_moodle_environment(string $version, int $select): array {
     global $CFG;
     $file = "$CFG->dirroot/admin/environment.xml";
     $results = [];
-    if (is_file($file)) {
-        $needed = (string) simplexml_load_file($file)->MOODLE->PHP['version'];
+    if (is_file($file) && preg_match('/<PHP version="([0-9.]+)"/', file_get_contents($file), $found)) {
+        $needed = $found[1];
         $results[] = (object) ['status' => version_compare(PHP_VERSION, $needed, '>='), 'info' => 'php',
             'report' => "version $needed is required and you are running " . PHP_VERSION];
     }
