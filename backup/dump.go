@@ -53,11 +53,15 @@ func clientOf(path, version string) client {
 }
 
 // arguments of one dump. The option file must be the first; the footer, of which the date is left out so
-// that equal content gives equal files, is how the end is known.
-func (c client) arguments(options, name string) []string {
+// that equal content gives equal files, is how the end is known. The program asks the server for the triggers
+// of each table, which takes as long as dumping a small one; where there are none it need not.
+func (c client) arguments(options, name string, triggers bool) []string {
 	arguments := []string{
 		"--defaults-file=" + options, "--single-transaction", "--quick", "--routines", "--triggers", "--events", "--hex-blob",
 		"--default-character-set=utf8mb4", "--max-allowed-packet=" + clientPacket, "--no-tablespaces", "--comments", "--skip-dump-date",
+	}
+	if !triggers {
+		arguments = append(arguments, "--skip-triggers")
 	}
 	switch {
 	case !c.mysql:
@@ -117,7 +121,8 @@ func (d *dumper) attempt(ctx context.Context) (File, *DatabaseContent, error) {
 	}
 	scan := newDumpScan(d.site.Table("files"), d.name)
 	file, err := d.compression.save(ctx, d.store, databaseName, Database, func(to io.Writer) error {
-		if err := d.stream(ctx, io.MultiWriter(to, scan, progress{d.run})); err != nil {
+		// A trigger that is made meanwhile is in the second look and not in the first, which begins the dump anew.
+		if err := d.stream(ctx, io.MultiWriter(to, scan, progress{d.run}), before.Triggers > 0); err != nil {
 			return err
 		}
 		if !scan.completed {
@@ -147,14 +152,14 @@ func (d *dumper) attempt(ctx context.Context) (File, *DatabaseContent, error) {
 }
 
 // stream runs the program. The login reaches it through an inherited pipe.
-func (d *dumper) stream(ctx context.Context, to io.Writer) error {
+func (d *dumper) stream(ctx context.Context, to io.Writer, triggers bool) error {
 	options, err := optionPipe(d.session.login)
 	if err != nil {
 		return err
 	}
 	defer options.Close()
 	return command.Run(ctx, command.Command{
-		Name: d.client.path, Args: d.client.arguments("/dev/fd/3", d.session.name),
+		Name: d.client.path, Args: d.client.arguments("/dev/fd/3", d.session.name, triggers),
 		Files: append([]*os.File{options}, d.run.LockFiles()...), Started: d.run.ChildStarted, Stdout: to,
 	})
 }

@@ -74,7 +74,7 @@ func TestClientOptions(t *testing.T) {
 		"/usr/bin/mariadb-dump from 11.8.3-MariaDB, client 10.19 for debian-linux-gnu (x86_64)":           "--skip-ssl-verify-server-cert",
 		"mysqldump from 11.4.2-MariaDB, client 10.19 for Linux (x86_64) # Deprecated program name, use …": "--skip-ssl-verify-server-cert",
 	} {
-		arguments := clientOf("x", version).arguments("/dev/fd/3", "-db")
+		arguments := clientOf("x", version).arguments("/dev/fd/3", "-db", true)
 		if arguments[0] != "--defaults-file=/dev/fd/3" || !slices.Contains(arguments, "--no-tablespaces") || !slices.Equal(arguments[len(arguments)-2:], []string{"--", "-db"}) {
 			t.Errorf("%s: %q", version, arguments)
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -206,6 +207,30 @@ func TestServerKilledDuringTheDump(t *testing.T) {
 		t.Errorf("killed: %v, error: %v", killed, err)
 	}
 	create(t, o)
+}
+
+// TestTriggerMadeDuringTheDump: where there was none, the program was not told to look for any.
+func TestTriggerMadeDuringTheDump(t *testing.T) {
+	site, o := newSite(t, stand.SiteOptions{})
+	fill(t, site)
+	pool, err := sql.Open("mysql", database(t).RootDSN(site.Database))
+	must(t, err)
+	defer pool.Close()
+	var made sync.Once
+	manifest, err := Create(t.Context(), o, &watchedRun{on: func(step string) {
+		if step != "dump" {
+			return
+		}
+		made.Do(func() {
+			if _, err := pool.Exec("CREATE TRIGGER late BEFORE INSERT ON zz FOR EACH ROW SET NEW.t = ''"); err != nil {
+				t.Error(err)
+			}
+		})
+	}})
+	must(t, err)
+	if manifest.Database.Triggers != 1 {
+		t.Errorf("%d triggers are in the dump, not the one that there is", manifest.Database.Triggers)
+	}
 }
 
 func TestStructureChangedDuringTheDump(t *testing.T) {
