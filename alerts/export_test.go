@@ -77,7 +77,7 @@ func TestExportAgain(t *testing.T) {
 		}
 	}
 	edit("alertmanager.yml", "root@localhost", "admin@example.org")
-	edit("rules/host.yml", "for: 15m", "for: 1m")
+	edit("rules/disk.yml", "for: 15m", "for: 1m")
 	export(t, dir)
 
 	read := func(name string) string {
@@ -94,7 +94,7 @@ func TestExportAgain(t *testing.T) {
 	if !strings.Contains(read("alertmanager.yml.dist"), "root@localhost") {
 		t.Error("the shipped alertmanager.yml was not written beside the edited one")
 	}
-	if !strings.Contains(read("rules/host.yml"), "for: 15m") {
+	if !strings.Contains(read("rules/disk.yml"), "for: 15m") {
 		t.Error("a rule file of an earlier export was not replaced")
 	}
 }
@@ -104,12 +104,12 @@ func TestExportRefusesForeignFiles(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "rules"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	foreign := filepath.Join(dir, "rules", "host.yml")
+	foreign := filepath.Join(dir, "rules", "disk.yml")
 	if err := os.WriteFile(foreign, []byte("groups: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	err := alerts.Export(dir)
-	if err == nil || !strings.Contains(err.Error(), "rules/host.yml") {
+	if err == nil || !strings.Contains(err.Error(), "rules/disk.yml") {
 		t.Errorf("Export over a foreign file: %v", err)
 	}
 	entries, err := os.ReadDir(dir)

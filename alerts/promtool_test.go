@@ -3,6 +3,7 @@ package alerts_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/goccy/go-yaml"
@@ -10,49 +11,63 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
 
-// alertCase is one expectation of a promtool test.
-type alertCase struct {
-	AlertName string `yaml:"alertname"`
-	EvalTime  string `yaml:"eval_time"`
-	Expected  []struct {
-		Labels map[string]string `yaml:"exp_labels"`
-	} `yaml:"exp_alerts"`
+// writtenTests are the test files in tests/, each of which names the one rule file that it is about. They hold what
+// the situations do not: onsets, gaps of other shapes, restarts, texts that change.
+func writtenTests(t *testing.T) map[string]promFile {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join("tests", "*.yml"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no test files: %v", err)
+	}
+	found := map[string]promFile{}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file promFile
+		if err := yaml.UnmarshalWithOptions(content, &file, yaml.Strict()); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if len(file.RuleFiles) != 1 {
+			t.Errorf("%s is about %q, want one file", path, file.RuleFiles)
+		}
+		found[path] = file
+	}
+	return found
 }
 
-// alertCases returns the expectations of all test files, by alert.
-func alertCases(t *testing.T) map[string][]alertCase {
+// alertCases returns the expectations of all tests, by alert.
+func alertCases(t *testing.T) map[string][]promCase {
 	t.Helper()
-	found := map[string][]alertCase{}
-	for name := range ruleFiles(t) {
-		content, err := os.ReadFile(filepath.Join("tests", name))
-		if err != nil {
-			t.Fatalf("every rule file has a test file of its name: %v", err)
-		}
-		var file struct {
-			Tests []struct {
-				Cases []alertCase `yaml:"alert_rule_test"`
-			} `yaml:"tests"`
-		}
-		if err := yaml.Unmarshal(content, &file); err != nil {
-			t.Fatalf("tests/%s: %v", name, err)
-		}
-		for _, test := range file.Tests {
+	found := map[string][]promCase{}
+	add := func(tests []promTest) {
+		for _, test := range tests {
 			for _, c := range test.Cases {
-				found[c.AlertName] = append(found[c.AlertName], c)
+				found[c.Alert] = append(found[c.Alert], c)
 			}
 		}
+	}
+	for _, file := range writtenTests(t) {
+		add(file.Tests)
+	}
+	shown := firing(t)
+	for _, s := range situations() {
+		add(s.tests(t, shown))
 	}
 	return found
 }
 
 func TestRulesBehave(t *testing.T) {
+	t.Parallel()
 	stand.Need(t, stand.Prometheus)
 	args := []string{"test", "rules"}
-	for name := range ruleFiles(t) {
-		args = append(args, filepath.Join("tests", name))
+	for path := range writtenTests(t) {
+		args = append(args, path)
 	}
+	slices.Sort(args[2:])
 	if out, ok := runTool(t, ".", "promtool", args...); !ok {
-		t.Error(out)
+		t.Error(failuresOf(out))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/moodle-exporter/moodle-exporter/alerts"
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
@@ -20,12 +21,13 @@ import (
 
 // rule is an alerting rule as Prometheus reads it.
 type rule struct {
-	Alert         string            `yaml:"alert"`
+	Record        string            `yaml:"record,omitempty"`
+	Alert         string            `yaml:"alert,omitempty"`
 	Expr          string            `yaml:"expr"`
 	For           string            `yaml:"for,omitempty"`
 	KeepFiringFor string            `yaml:"keep_firing_for,omitempty"`
-	Labels        map[string]string `yaml:"labels"`
-	Annotations   map[string]string `yaml:"annotations"`
+	Labels        map[string]string `yaml:"labels,omitempty"`
+	Annotations   map[string]string `yaml:"annotations,omitempty"`
 }
 
 type ruleGroup struct {
@@ -65,6 +67,9 @@ func allRules(t *testing.T) map[string]rule {
 	for name, file := range ruleFiles(t) {
 		for _, group := range file.Groups {
 			for _, r := range group.Rules {
+				if r.Alert == "" {
+					continue
+				}
 				if _, twice := found[r.Alert]; twice {
 					t.Errorf("%s: alert %s is defined twice", name, r.Alert)
 				}
@@ -110,8 +115,10 @@ func TestAlertsExplainThemselves(t *testing.T) {
 		if !slices.Contains(severities, r.Labels["severity"]) {
 			t.Errorf("%s: severity %q is none of %q", name, r.Labels["severity"], severities)
 		}
-		if len(r.Labels) != 1 {
-			t.Errorf("%s: labels %v; no route or inhibition uses more than the severity yet", name, r.Labels)
+		for label, value := range r.Labels {
+			if label != "severity" && (label != "muted_by_maintenance" || value != "true") {
+				t.Errorf("%s: label %s=%q; no route or inhibition uses it", name, label, value)
+			}
 		}
 		if r.Annotations["summary"] == "" || strings.Contains(r.Annotations["summary"], "$value") {
 			t.Errorf("%s: the summary is a mail's subject: it is there and does not change with the value", name)
@@ -122,7 +129,8 @@ func TestAlertsExplainThemselves(t *testing.T) {
 		if !strings.HasSuffix(r.Annotations["runbook_url"], "/runbooks/"+name) {
 			t.Errorf("%s: runbook_url is %q", name, r.Annotations["runbook_url"])
 		}
-		if name != "Watchdog" && !strings.HasPrefix(r.Annotations["runbook_url"], "http://{{ $labels.instance }}/") {
+		// Those that are about no host borrow the link of any exporter, or name the usual one.
+		if !slices.Contains([]string{"Watchdog", "MoodleExporterAbsent", "MoodleAlertDeliveryFailing"}, name) && !strings.HasPrefix(r.Annotations["runbook_url"], "http://{{ $labels.instance }}/") {
 			t.Errorf("%s: the runbook is served by the alert's own exporter, not by %q", name, r.Annotations["runbook_url"])
 		}
 	}
@@ -131,79 +139,139 @@ func TestAlertsExplainThemselves(t *testing.T) {
 // contractMetrics returns the labels of every metric the exporter may serve, by name.
 func contractMetrics(t *testing.T) map[string][]string {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join("testdata", "metrics.txt"))
+	content, err := os.ReadFile(filepath.Join("..", "test", "host", "testdata", "contract.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := map[string][]string{}
 	for line := range strings.Lines(string(content)) {
-		name, labels, _ := strings.Cut(strings.TrimSpace(line), " ")
-		found[name] = append([]string{"job", "instance"}, strings.Split(labels, ",")...)
+		fields := strings.Fields(line)
+		if len(fields) != 4 || fields[0] == "#" {
+			continue
+		}
+		labels := []string{"job", "instance"}
+		if fields[2] != "-" {
+			labels = append(labels, strings.Split(fields[2], ",")...)
+		}
+		found["moodle_"+fields[0]] = labels
 	}
 	return found
 }
 
 var (
-	selector   = regexp.MustCompile(`\b(moodle_[a-z0-9_]+)(\{[^}]*\})?`)
-	matcher    = regexp.MustCompile(`([a-z_]+)(?:=~|!~|!=|=)"([^"]*)"`)
-	labelUse   = regexp.MustCompile(`\$labels\.([a-z_]+)`)
-	onLabels   = regexp.MustCompile(`\bon \(([^)]*)\)`)
-	thresholds = regexp.MustCompile(`moodle_threshold\{name="([^"]*)"\}`)
+	matcher  = regexp.MustCompile(`([a-z_]+)(?:=~|!~|!=|=)"([^"]*)"`)
+	labelUse = regexp.MustCompile(`\$labels\.([a-z_]+)`)
+	onLabels = regexp.MustCompile(`\bon \(([^)]*)\)`)
 )
 
 // A rule about a metric, a label or a threshold that does not exist never fires, silently.
 func TestRulesUseWhatTheExporterServes(t *testing.T) {
 	metrics := contractMetrics(t)
-	for name, r := range allRules(t) {
-		var known []string
-		for _, use := range selector.FindAllStringSubmatch(r.Expr, -1) {
-			labels, exists := metrics[use[1]]
-			if !exists {
-				t.Errorf("%s: metric %s is not in the contract", name, use[1])
-			}
-			for _, m := range matcher.FindAllStringSubmatch(use[2], -1) {
-				if !slices.Contains(labels, m[1]) {
-					t.Errorf("%s: %s has no label %s", name, use[1], m[1])
-				}
-			}
-			known = append(known, labels...)
-		}
-		for _, on := range onLabels.FindAllStringSubmatch(r.Expr, -1) {
-			for _, label := range strings.Split(on[1], ", ") {
-				if !slices.Contains(known, label) {
-					t.Errorf("%s: on (%s): no metric of the rule has the label %s", name, on[1], label)
-				}
-			}
-		}
-		for _, text := range slices.Sorted(maps.Values(r.Annotations)) {
-			for _, use := range labelUse.FindAllStringSubmatch(text, -1) {
-				if !slices.Contains(known, use[1]) {
-					t.Errorf("%s: no metric of the rule has the label %s", name, use[1])
-				}
-			}
-		}
-		for _, use := range thresholds.FindAllStringSubmatch(r.Expr, -1) {
-			if _, exists := config.DefaultThresholds[use[1]]; !exists {
-				t.Errorf("%s: the exporter has no threshold %s", name, use[1])
+	for _, file := range ruleFiles(t) {
+		for _, group := range file.Groups {
+			for _, r := range group.Rules {
+				usesKnown(t, r, metrics)
 			}
 		}
 	}
 }
 
-// A join between series of a site that leaves out the site lets two sites of one host silence
-// each other, or ends in an error.
+func usesKnown(t *testing.T, r rule, metrics map[string][]string) {
+	t.Helper()
+	name := r.Alert + r.Record
+	expr, err := parser.NewParser(parser.Options{}).ParseExpr(r.Expr)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	known := []string{"job", "instance"}
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		use, isSelector := node.(*parser.VectorSelector)
+		if !isSelector || strings.Contains(use.Name, ":") {
+			return nil
+		}
+		labels, exists := metrics[use.Name]
+		if !exists {
+			if labels, exists = foreignMetrics[use.Name]; !exists {
+				t.Errorf("%s: metric %s is not in the contract", name, use.Name)
+			}
+		}
+		known = append(known, labels...)
+		for _, m := range use.LabelMatchers {
+			if m.Name != "__name__" && !slices.Contains(labels, m.Name) {
+				t.Errorf("%s: %s has no label %s", name, use.Name, m.Name)
+			}
+			if use.Name == "moodle_threshold" && m.Name == "name" {
+				if _, exists := config.DefaultThresholds[m.Value]; !exists {
+					t.Errorf("%s: the exporter has no threshold %s", name, m.Value)
+				}
+			}
+		}
+		return nil
+	})
+	if strings.Contains(r.Expr, "site:moodle_") || strings.Contains(r.Expr, "site_target:moodle_") {
+		known = append(known, "site", "target")
+	}
+	for _, on := range onLabels.FindAllStringSubmatch(r.Expr, -1) {
+		for _, label := range strings.Split(on[1], ", ") {
+			if label != "" && !slices.Contains(known, label) {
+				t.Errorf("%s: on (%s): no metric of the rule has the label %s", name, on[1], label)
+			}
+		}
+	}
+	for _, text := range slices.Sorted(maps.Values(r.Annotations)) {
+		for _, use := range labelUse.FindAllStringSubmatch(text, -1) {
+			if !slices.Contains(known, use[1]) {
+				t.Errorf("%s: no metric of the rule has the label %s", name, use[1])
+			}
+		}
+	}
+}
+
+// A join between series of a site that leaves out the site lets two sites of one host silence each other, or ends in
+// an error. One side of a join that leaves it out has to be about the host, a server or a unit.
 func TestJoinsNameTheSite(t *testing.T) {
-	for name, r := range allRules(t) {
-		for _, on := range onLabels.FindAllStringSubmatchIndex(r.Expr, -1) {
-			labels := r.Expr[on[2]:on[3]]
-			if !strings.HasPrefix(labels, "job, instance") {
-				t.Errorf("%s: on (%s) joins one exporter with another", name, labels)
+	metrics := contractMetrics(t)
+	ofSite := func(expr parser.Expr) bool {
+		found := false
+		parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
+			if use, is := node.(*parser.VectorSelector); is {
+				found = found || slices.Contains(metrics[use.Name], "site") || strings.HasPrefix(use.Name, "site")
 			}
-			// Thresholds belong to the exporter, not to a site: only they are joined by group_left ().
-			joinsThreshold := strings.HasPrefix(r.Expr[on[1]:], " group_left ()")
-			if strings.Contains(r.Expr, "moodle_backup_") && !joinsThreshold && !strings.Contains(labels, "site") {
-				t.Errorf("%s: on (%s) joins one site with another", name, labels)
+			return nil
+		})
+		if sum, is := expr.(*parser.ParenExpr); is {
+			expr = sum.Expr
+		}
+		if product, is := expr.(*parser.BinaryExpr); is {
+			expr = product.RHS
+		}
+		// What is summed up over the sites of a host belongs to the host.
+		if sum, is := expr.(*parser.AggregateExpr); is && !slices.Contains(sum.Grouping, "site") {
+			return false
+		}
+		return found
+	}
+	for _, file := range ruleFiles(t) {
+		for _, r := range file.Groups[0].Rules {
+			expr, err := parser.NewParser(parser.Options{}).ParseExpr(r.Expr)
+			if err != nil {
+				t.Fatal(err)
 			}
+			parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+				join, is := node.(*parser.BinaryExpr)
+				if !is || join.VectorMatching == nil || !join.VectorMatching.On {
+					return nil
+				}
+				labels := join.VectorMatching.MatchingLabels
+				if len(labels) > 0 && (!slices.Contains(labels, "job") || !slices.Contains(labels, "instance")) {
+					t.Errorf("%s%s: on %q joins one exporter with another", r.Alert, r.Record, labels)
+				}
+				if ofSite(join.LHS) && ofSite(join.RHS) && !slices.Contains(labels, "site") {
+					t.Errorf("%s%s: on %q joins one site with another", r.Alert, r.Record, labels)
+				}
+				return nil
+			})
 		}
 	}
 }
