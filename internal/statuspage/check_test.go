@@ -58,6 +58,9 @@ var siteCases = []checkCase{
 	{"Sites", "closed as planned", lms + `
 		moodle_maintenance_mode{site="lms",kind="cli"} 1
 		moodle_maintenance_planned_until_timestamp_seconds{site="lms"} @60`, []verdict{{warning, "lms", "open", ""}}},
+	{"Sites", "closed while the host is worked on", lms + `
+		moodle_maintenance_mode{site="lms",kind="cli"} 1
+		moodle_maintenance_planned_until_timestamp_seconds{site=""} @60`, []verdict{{warning, "lms", "open", ""}}},
 	{"Sites", "closed longer than planned", lms + `
 		moodle_maintenance_mode{site="lms",kind="cli"} 1
 		moodle_maintenance_planned_until_timestamp_seconds{site="lms"} @-1`, []verdict{{critical, "lms", "open", ""}}},

@@ -36,10 +36,15 @@ func (v *view) missingFromDatabase(site, subject, metric string) []Line {
 	return []Line{missing(subject, metric)}
 }
 
-// planned is when the running job that closed the site said it would be done.
+// planned says until when a job has announced to be at work: on this site, or on the whole host.
 func (v *view) planned(site string) (until float64, yes bool) {
-	until, found := v.get("maintenance_planned_until_timestamp_seconds", "site", site)
-	return until, found && until > v.now
+	for _, of := range []string{site, ""} {
+		announced, found := v.get("maintenance_planned_until_timestamp_seconds", "site", of)
+		if found {
+			until = max(until, announced)
+		}
+	}
+	return until, until > v.now
 }
 
 // open says whether users are let in.
