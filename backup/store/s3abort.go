@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"path"
 	"strings"
 
 	"github.com/minio/minio-go/v7"
