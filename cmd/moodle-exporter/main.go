@@ -55,7 +55,7 @@ var commands = []register{
 	backupVerifyCommand, backupPruneCommand, backupCopyCommand, acceptMissingCommand,
 	statusCommand, jobsListCommand, jobsShowCommand,
 	configCheckCommand, configShowCommand, configInitCommand, configGrantsCommand,
-	restoreCommand, drillCommand,
+	restoreCommand, drillCommand, updateCommand,
 	alertsExportCommand, maintainCommand, manCommand,
 }
 

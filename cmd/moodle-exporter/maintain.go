@@ -46,8 +46,7 @@ func maintainCommand(app *kingpin.Application) (string, action) {
 	}
 }
 
-// maintenanceTasks are all that a schedule may name, in the order in which they run. moodle-update joins them with
-// the command that does it; until then a configuration that names it is refused.
+// maintenanceTasks are all that a schedule may name, in the order in which they run.
 func (e *environment) maintenanceTasks(settings *config.Config, known siteSource) []maintenance.Task {
 	m := settings.Maintenance
 	trees := maintenance.Trees{Protect: e.protected(settings, known), ProcRoot: procRoot, Clock: e.clock}
@@ -61,6 +60,7 @@ func (e *environment) maintenanceTasks(settings *config.Config, known siteSource
 		}),
 		maintenance.NewPackageUpgrades(m.Packages, maintenance.HostReboot, e.clock),
 		maintenance.NewServiceRestarts(m.Restart, bus),
+		e.commandTask("moodle-update", func(ctx context.Context, e *environment, dry bool) error { return e.updateAll(ctx, settings, dry) }),
 		maintenance.NewCertbotRenew(servedCertificates(settings, known, bus)),
 		e.commandTask("prune", func(ctx context.Context, e *environment, dry bool) error {
 			return e.prune(ctx, settings, "", dry)

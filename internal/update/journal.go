@@ -45,6 +45,10 @@ type Journal struct {
 	User     string `json:"user"`
 	CronOn   bool   `json:"cron_on"` // before
 
+	Opened time.Time `json:"opened,omitzero"` // the updated site
+	// Reopened says that somebody has opened the site while it was of neither version: what was written then is kept.
+	Reopened bool `json:"reopened,omitempty"`
+
 	CodeMoves []tree.Move `json:"code_moves,omitempty"`
 	Scratch   []string    `json:"scratch,omitempty"` // directories of ours
 	Dump      string      `json:"dump,omitempty"`    // ID of the backup that the database comes back from

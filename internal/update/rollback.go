@@ -183,7 +183,7 @@ func (w *wayBack) resetFlags(ctx context.Context, site *moodle.Site, server *dat
 // settle keeps the tables of the updated site if somebody has been in it, and drops them if nobody was.
 func (w *wayBack) settle(ctx context.Context, server *database.Server) error {
 	d := w.journal.Database
-	if w.journal.Phase == Visiting {
+	if w.journal.Phase == Visiting || w.journal.Reopened {
 		d.Kept = w.journal.old()
 	} else if err := server.Discard(ctx, w.journal.old(), d.Binlog); err != nil {
 		w.Logger.Warn("the half upgraded tables were not dropped; they only take room", "schema", w.journal.old(), "err", err)

@@ -48,7 +48,7 @@ type wayBack struct {
 func (w *wayBack) putBack(ctx context.Context) error {
 	j := w.journal
 	closed := w.closedSite()
-	before, err := w.close(closed)
+	before, err := w.close(ctx, closed)
 	if err != nil {
 		return err
 	}
@@ -89,15 +89,34 @@ func (w *wayBack) closedSite() *moodle.Site {
 	return &moodle.Site{Name: j.Site, Dir: j.Code, Link: j.Code, User: j.User, Config: moodle.PHPConfig{DataRoot: j.Dataroot}}
 }
 
-// close closes the site if it is not closed already, and says how it was before the update.
-func (w *wayBack) close(site *moodle.Site) (control.Before, error) {
+// close closes the site if it is not closed already, and says how it was before the update. Where somebody has opened it
+// half upgraded, the journal says so from here on: users may have written to what is going to be taken back.
+func (w *wayBack) close(ctx context.Context, site *moodle.Site) (control.Before, error) {
 	before, ours, err := control.FoundMaintenance(site)
-	if err != nil || ours {
+	if err != nil {
 		return before, err
 	}
-	until := w.Clock().Add(closedForWayBack)
-	w.run.Announce(until)
-	return control.EnterMaintenance(site, until)
+	since := time.Now()
+	if !ours {
+		if j := w.journal; j.Phase == Upgrading && before == control.WasOpen && j.Database == nil {
+			j.Reopened = true
+			if err := j.save(); err != nil {
+				return before, err
+			}
+		}
+		until := w.Clock().Add(closedForWayBack)
+		w.run.Announce(until)
+		if before, err = control.EnterMaintenance(site, until); err != nil {
+			return before, err
+		}
+	}
+	if live := w.findLive(ctx); live != nil {
+		site = live
+	}
+	if err := w.quiet(ctx, site, since); err != nil {
+		w.Logger.Warn("the site is closed, but something may still be at work on it", "err", err)
+	}
+	return before, ctx.Err()
 }
 
 // closedForWayBack is announced to visitors and to the alerts where nobody has reckoned it.
@@ -146,58 +165,4 @@ func discardAll(ctx context.Context, dirs []string) error {
 		}
 	}
 	return nil
-}
-
-// Recover ends an update that was broken off: it is finished if the updated site was opened and works, else undone. The
-// caller holds the site's lock.
-func Recover(ctx context.Context, o Options, j *Journal, run Run) (finished bool, err error) {
-	o.setDefaults()
-	if j.Phase == Visiting || j.Phase == Open {
-		err := run.Step(ctx, "finish", func(ctx context.Context) error { return finishLater(ctx, &o, j, run) })
-		if err == nil || j.Phase == Open {
-			return err == nil, err
-		}
-		o.Logger.Warn("the updated site does not work, so the update is undone", "update", j.ID, "err", err)
-	}
-	err = run.Step(ctx, "undo", func(ctx context.Context) error { return Undo(ctx, o, j, run) })
-	if err != nil {
-		err = &UnfinishedError{Journal: j, Err: err}
-	}
-	return false, err
-}
-
-// finishLater opens the updated site, if it is not open, and looks at it as a visitor does.
-func finishLater(ctx context.Context, o *Options, j *Journal, run Run) error {
-	site := findLive(ctx, o, j)
-	if site == nil {
-		return errUnfinished
-	}
-	if j.Phase == Visiting {
-		before, ours, err := control.FoundMaintenance(site)
-		if err == nil && ours {
-			err = control.LeaveMaintenance(site, before)
-		}
-		if err != nil {
-			return err
-		}
-		if before == control.WasOpen {
-			if _, err := control.CheckLogin(ctx, site, o.Login); err != nil && !errors.Is(err, control.ErrNotChecked) {
-				return err
-			}
-		}
-		if err := j.enter(Open); err != nil {
-			return err
-		}
-	}
-	return complete(ctx, o, site, j, run)
-}
-
-// complete does what is left when the updated site is open: cron runs as before, and the old code goes.
-func complete(ctx context.Context, o *Options, site *moodle.Site, j *Journal, run Run) error {
-	w := &wayBack{Options: *o, journal: j, run: run}
-	if err := w.cronBack(ctx, site); err != nil {
-		return err
-	}
-	o.At("cron on")
-	return w.clean(ctx)
 }

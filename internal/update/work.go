@@ -53,9 +53,6 @@ func (u *update) drainCron(ctx context.Context) error {
 	return u.cli("").CronDisableWait(ctx, int(u.CronWait.Seconds()))
 }
 
-// drainAtMost is how long requests that are running may take to end once the site is closed.
-const drainAtMost = 20 * time.Second
-
 // closeSite lets nobody in any more, and waits for those who are.
 func (u *update) closeSite(ctx context.Context) (err error) {
 	if err := u.journal.enter(Closed); err != nil {
@@ -68,10 +65,8 @@ func (u *update) closeSite(ctx context.Context) (err error) {
 	if u.before, err = control.EnterMaintenance(u.Site, u.closed.Add(u.plan.Closed)); err != nil {
 		return err
 	}
-	if err := control.Drain(ctx, u.Site, u.pools(u.Site), since, drainAtMost); err != nil && ctx.Err() == nil {
-		u.Logger.Info("requests from before the site was closed may be running still; PHP-FPM is reloaded before the upgrade", "err", err)
-	}
-	return ctx.Err()
+	// What is written after the dump would be lost on the way back.
+	return u.quiet(ctx, u.Site, since)
 }
 
 // dump makes the backup that the way back begins with, and reads it to its end.
@@ -189,6 +184,7 @@ func (u *update) unlessNotMade(err error) error {
 
 // open lets the users in, or leaves the site closed if somebody had closed it before.
 func (u *update) open(context.Context) error {
+	u.journal.Opened = u.Clock().UTC()
 	if err := u.journal.enter(Visiting); err != nil {
 		return err
 	}
