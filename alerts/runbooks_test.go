@@ -16,7 +16,10 @@ import (
 var command = regexp.MustCompile("moodle-exporter ((?:[a-z]+ ?)+)")
 
 // The commands that exist; a runbook must not send anyone to one that does not.
-var commands = []string{"status", "backup", "backup list", "backup show", "jobs", "config check", "config show", "config grants"}
+var commands = []string{
+	"status", "backup", "backup list", "backup show", "backup verify", "backup prune", "backup copy", "backup accept-missing",
+	"restore", "drill", "maintain", "jobs", "jobs show", "config check", "config show", "config init", "config grants",
+}
 
 func TestRunbooks(t *testing.T) {
 	sections := []string{"## What users notice\n", "## Confirm\n", "## Fix\n", "## Prevent\n"}
