@@ -43,11 +43,12 @@ type blob struct {
 var errNotRegular = errors.New("no regular file")
 
 // tree is a directory laid out as ab/cd/<sha1>. The site's belongs to others: nothing in it leads out. The
-// zero value is an empty one. Only open may be called from several goroutines.
+// zero value is an empty one. Only open and fork may be called from several goroutines.
 type tree struct {
 	root *os.Root
+	base *os.File // the directory itself; nil until it is asked for
 	// top is the first level that is in hand: the leaves below it are asked for one after the other.
-	top  *os.Root
+	top  *directory
 	name string // of top
 	// ours: nobody but backups reads it, so what was read need not stay in the page cache.
 	ours bool
@@ -60,14 +61,29 @@ func openTree(path string) (*tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tree{root: root}, nil
+	base, err := root.Open(".")
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return &tree{root: root, base: base}, nil
+}
+
+// fork is the same tree for another goroutine, which has to release it before the tree is closed.
+func (t *tree) fork() *tree {
+	return &tree{root: t.root, base: t.base, ours: t.ours, strange: t.strange}
+}
+
+// release lets go of what a walk has in hand.
+func (t *tree) release() {
+	t.top.close()
+	t.top = nil
 }
 
 func (t *tree) close() {
-	for _, root := range []*os.Root{t.root, t.top} {
-		if root != nil {
-			_ = root.Close()
-		}
+	t.release()
+	if t.root != nil {
+		_ = t.base.Close()
+		_ = t.root.Close()
 	}
 }
 
@@ -145,15 +161,15 @@ func (t *tree) names(dir string) ([]string, error) {
 // no SHA-1 (Moodle's *.tmp) are left out; blobs that are links or devices go to broken. A million files
 // are looked at in this way, so it spends as few system calls as can be.
 func (t *tree) leaf(dir string, broken func(error)) ([]blob, error) {
-	file, err := t.openLeaf(dir)
-	if errors.Is(err, fs.ErrNotExist) || file == nil && err == nil {
+	leaf, err := t.openLeaf(dir)
+	if errors.Is(err, fs.ErrNotExist) || leaf == nil && err == nil {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	names, err := file.Readdirnames(-1)
+	defer leaf.close()
+	names, err := leaf.names()
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", dir, err)
 	}
@@ -166,7 +182,7 @@ func (t *tree) leaf(dir string, broken func(error)) ([]blob, error) {
 			continue
 		}
 		var status unix.Stat_t
-		err := unix.Fstatat(int(file.Fd()), name, &status, unix.AT_SYMLINK_NOFOLLOW)
+		err := unix.Fstatat(leaf.fd, name, &status, unix.AT_SYMLINK_NOFOLLOW)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
@@ -181,21 +197,19 @@ func (t *tree) leaf(dir string, broken func(error)) ([]blob, error) {
 }
 
 // openLeaf opens the directory ab/cd; nil in an empty tree.
-func (t *tree) openLeaf(dir string) (*os.File, error) {
+func (t *tree) openLeaf(dir string) (*directory, error) {
 	if t.root == nil {
 		return nil, nil
 	}
 	if first := dir[:2]; t.top == nil || t.name != first {
-		top, err := t.root.OpenRoot(first)
+		top, err := t.openDirectory(int(t.base.Fd()), first, first)
 		if err != nil {
 			return nil, err
 		}
-		if t.top != nil {
-			_ = t.top.Close()
-		}
+		t.release()
 		t.top, t.name = top, first
 	}
-	return t.top.OpenFile(dir[3:], os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	return t.openDirectory(t.top.fd, dir[3:], dir)
 }
 
 func hexDigit(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' }
