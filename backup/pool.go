@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -82,37 +81,6 @@ func (p *pool) close() {
 	p.own.close()
 }
 
-// compare calls each for every content file of the site, in order, with whether the pool lacks it: a file
-// of that name and size is there or it is not.
-func (p *pool) compare(ctx context.Context, each func(b blob, lacking bool) error) error {
-	return p.site.leaves(func(leaf string) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		there, err := p.site.leaf(leaf, p.broken)
-		if err != nil {
-			p.broken(err)
-			return nil
-		}
-		here, err := p.own.leaf(leaf, p.broken)
-		if err != nil {
-			return fmt.Errorf("read the pool: %w", err)
-		}
-		for _, b := range there {
-			for len(here) > 0 && string(here[0].sum[:]) < string(b.sum[:]) {
-				here = here[1:]
-			}
-			if len(here) > 0 && here[0].sum == b.sum && here[0] != b {
-				p.replaced.Store(true)
-			}
-			if err := each(b, len(here) == 0 || here[0] != b); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, p.broken)
-}
-
 // copy brings the pool up to date with the site's filedir and calls seen for every content file of the
 // site, in order, with whether the pool lacked it.
 func (p *pool) copy(ctx context.Context, seen func(blob, bool) error) error {
@@ -126,7 +94,7 @@ func (p *pool) copy(ctx context.Context, seen func(blob, bool) error) error {
 // copyFrom copies those files of a walk that the pool lacks.
 func (p *pool) copyFrom(ctx context.Context, walk func(context.Context, func(blob, bool) error) error) error {
 	workers, inner := errgroup.WithContext(ctx)
-	workers.SetLimit(max(2, min(8, 2*runtime.GOMAXPROCS(0))))
+	workers.SetLimit(manyAtOnce())
 	var flushing atomic.Bool
 	staged := 0
 	walked := walk(inner, func(b blob, lacking bool) error {
