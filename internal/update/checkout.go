@@ -116,7 +116,7 @@ func (g git) submodules(ctx context.Context, commit string) (map[string]string, 
 
 // planCheckout says what of the live checkout would be lost.
 func (u *update) planCheckout() {
-	if u.checkout == nil {
+	if _, stays := u.source.(*present); u.checkout == nil || stays {
 		return
 	}
 	if dirty := u.checkout.dirty; len(dirty) > 0 {

@@ -140,7 +140,8 @@ func (u *update) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if lost := without(missing, u.missing); len(lost) > 0 {
+	// What Moodle itself has given up is nobody's loss.
+	if lost := without(without(missing, u.missing), u.fresh.Dropped); len(lost) > 0 {
 		return fmt.Errorf("the code of plugins is gone that was there before: %s", some(lost))
 	}
 	schema, err := cli.CheckSchema(ctx)

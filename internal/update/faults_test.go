@@ -1,0 +1,156 @@
+package update_test
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
+	"github.com/moodle-exporter/moodle-exporter/internal/update"
+)
+
+func plugins(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	version, err := moodle.ReadVersion(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, err := moodle.ReadPlugins(dir, version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return disk.Versions
+}
+
+// TestDatabaseKilledInTheMiddle takes the database server away when Moodle's upgrade begins, and gives it back when the old
+// code is.
+func TestDatabaseKilledInTheMiddle(t *testing.T) {
+	r := newRig(t)
+	before := r.state()
+	r.release(newer)
+	o := r.options()
+	o.At = func(step string) {
+		switch step {
+		case "upgrade begins":
+			r.db.Kill()
+		case "code back":
+			r.must(r.db.Start())
+		}
+	}
+	if _, err := r.update(o); err == nil || !strings.Contains(err.Error(), "was undone") {
+		t.Fatalf("error: %v", err)
+	}
+	r.same(before, r.state())
+	r.nothingLeft()
+}
+
+// TestDatabaseThatStaysAway leaves the site closed, with the journal, until the server is there again.
+func TestDatabaseThatStaysAway(t *testing.T) {
+	r := newRig(t)
+	before := r.state()
+	r.release(newer)
+	o := r.options()
+	o.DatabaseWait = time.Second
+	o.At = func(step string) {
+		if step == "upgrade begins" {
+			r.db.Kill()
+		}
+	}
+	_, err := r.update(o)
+	if err == nil || !strings.Contains(err.Error(), "has not come to an end") {
+		t.Errorf("error: %v", err)
+	}
+	if page := r.page(); page != http.StatusServiceUnavailable {
+		t.Errorf("the login page answers %d", page)
+	}
+	r.must(r.db.Start())
+	journal, err := update.Unfinished(r.stateDir(), "lms")
+	r.must(err)
+	if _, err := update.Recover(t.Context(), r.options(), journal, newRun()); err != nil {
+		t.Error(err)
+	}
+	r.same(before, r.state())
+	r.nothingLeft()
+}
+
+// TestKilledWayBack kills the undo of a broken upgrade at each of its points, and wants the old site from the next run.
+func TestKilledWayBack(t *testing.T) {
+	r := newRig(t)
+	before := r.state()
+	broken := newer
+	broken.Upgrade = `sql_run("DELETE FROM {user} WHERE id > 1"); throw new Exception('no way on');`
+	r.release(broken)
+	for _, step := range []string{"code move back", "code back", "dump loaded", "tables exchanged", "database back", "put back"} {
+		t.Run(step, func(t *testing.T) {
+			r.t = t
+			o := r.options()
+			o.At = func(at string) {
+				if at == step {
+					panic(killed{})
+				}
+			}
+			func() {
+				defer func() {
+					if _, ok := recover().(killed); !ok {
+						t.Error("the step was not met")
+					}
+				}()
+				_, err := r.update(o)
+				t.Errorf("came to its end: %v", err)
+			}()
+			journal, err := update.Unfinished(r.stateDir(), "lms")
+			r.must(err)
+			finished, err := update.Recover(t.Context(), r.options(), journal, newRun())
+			r.must(err)
+			if finished {
+				t.Error("it was finished")
+			}
+			r.same(before, r.state())
+			r.nothingLeft()
+		})
+	}
+}
+
+// TestClosedOnlyForTheUpgrade asks for the login page all the time: the site is open or says that it is in maintenance, and
+// nothing else.
+func TestClosedOnlyForTheUpgrade(t *testing.T) {
+	r := newRig(t)
+	r.release(newer)
+	answers := map[int]int{}
+	var from, until time.Time
+	stop := make(chan struct{})
+	var prober sync.WaitGroup
+	client := r.web.Client()
+	prober.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			response, err := client.Get(r.site.WWWRoot + "/login/index.php")
+			status := 0
+			if err == nil {
+				status = response.StatusCode
+				_ = response.Body.Close()
+			}
+			if answers[status]++; status == http.StatusServiceUnavailable {
+				if until = time.Now(); from.IsZero() {
+					from = until
+				}
+			}
+		}
+	})
+	result, err := r.update(r.options())
+	close(stop)
+	prober.Wait()
+	r.must(err)
+	for status, count := range answers {
+		if status != http.StatusOK && status != http.StatusServiceUnavailable {
+			t.Errorf("%d answers of status %d", count, status)
+		}
+	}
+	t.Logf("closed for %v by a prober, %v by the job; answers %v", until.Sub(from), result.Closed, answers)
+}
