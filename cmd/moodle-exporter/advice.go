@@ -53,7 +53,7 @@ func (e *environment) advisePools() {
 			continue
 		}
 		pool := target.Known
-		_, _ = fmt.Fprintf(e.stdout, "\nStatus of the PHP-FPM pool %s: add to %s and reload PHP-FPM:\n\n", pool.Name, pool.File)
+		_, _ = fmt.Fprintf(e.stdout, "\nStatus of the PHP-FPM pool %s: add to %s, reload PHP-FPM and %s:\n\n", pool.Name, pool.File, lookAgain)
 		if pool.StatusPath == "" {
 			_, _ = fmt.Fprintf(e.stdout, "    pm.status_path = %s\n", phpfpm.DefaultStatusPath)
 		}
@@ -66,6 +66,9 @@ func (e *environment) advisePools() {
 		}
 	}
 }
+
+// lookAgain ends what is to be done where serve learns of it by the probe alone.
+const lookAgain = "run moodle-exporter probe (its timer does so every 5 minutes)"
 
 // stubStatus is a server of its own: it works whatever the sites' own servers look like.
 const stubStatus = `server {
@@ -83,7 +86,7 @@ func (e *environment) adviseNginx() {
 	case err != nil:
 		_, _ = fmt.Fprintf(e.stdout, "\nThe configuration of nginx cannot be read: %v\n", err)
 	default:
-		_, _ = fmt.Fprintf(e.stdout, "\nStatus of nginx: write to /etc/nginx/conf.d/moodle-exporter.conf and reload nginx:\n\n%s", indent(stubStatus))
+		_, _ = fmt.Fprintf(e.stdout, "\nStatus of nginx: write to /etc/nginx/conf.d/moodle-exporter.conf, reload nginx and %s:\n\n%s", lookAgain, indent(stubStatus))
 	}
 }
 

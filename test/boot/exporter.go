@@ -7,11 +7,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // What the package enables. Timers first: the probe's facts are there soon after.
 var enabled = []string{"moodle-exporter-probe.timer", "moodle-exporter-backup.timer", "moodle-exporter-verify.timer", "moodle-exporter-drill.timer", "moodle-exporter-maintain.timer", "moodle-exporter.service"}
+
+// Enabled are the units that the package enables and starts.
+func Enabled() []string { return slices.Clone(enabled) }
 
 // MetricsURL is where the exporter listens in the machine.
 const MetricsURL = "http://127.0.0.1:10059/metrics"
