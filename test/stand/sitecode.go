@@ -36,6 +36,12 @@ func (s *Site) writeCode() error {
 			return err
 		}
 	}
+	if s.DocRoot != s.CodeDir {
+		// What the web server serves has a config.php of its own since 5.1, which is part of Moodle.
+		if err := writeFile(filepath.Join(s.DocRoot, "config.php"), []byte("<?php\nrequire_once(__DIR__ . '/../config.php');\n")); err != nil {
+			return err
+		}
+	}
 	version := fmt.Sprintf("<?php\ndefined('MOODLE_INTERNAL') || die();\n\n$version  = %s;\n$release  = %s;\n$branch   = '%s';\n$maturity = MATURITY_STABLE;\n",
 		s.Version, PHPString(s.Release), s.Branch)
 	if err := writeFile(filepath.Join(s.DocRoot, "version.php"), []byte(version)); err != nil {

@@ -23,7 +23,7 @@ func PHPString(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
 }
 
-// writeConfig writes config.php, and for 5.1 the one in public/ that leads to it.
+// writeConfig writes config.php.
 func (s *Site) writeConfig(db *MariaDBServer, o SiteOptions) error {
 	host, dbOptions := "127.0.0.1", fmt.Sprintf("'dbport' => %d, 'dbsocket' => ''", db.Port)
 	if o.Socket {
@@ -65,11 +65,5 @@ func (s *Site) writeConfig(db *MariaDBServer, o SiteOptions) error {
 		fmt.Fprintf(&b, "$CFG->%-8s = %s;\n", field, php[field])
 	}
 	b.WriteString("\n$CFG->directorypermissions = 02770;\n\nrequire_once(__DIR__ . '/lib/setup.php');\n")
-	if s.DocRoot != s.CodeDir {
-		stub := "<?php\nrequire_once(__DIR__ . '/../config.php');\n"
-		if err := os.WriteFile(filepath.Join(s.DocRoot, "config.php"), []byte(stub), 0o640); err != nil {
-			return err
-		}
-	}
 	return os.WriteFile(filepath.Join(s.CodeDir, "config.php"), []byte(b.String()), 0o640)
 }
