@@ -70,10 +70,9 @@ func (u *update) planPeople(ctx context.Context) error {
 }
 
 type cronState struct {
-	enabled  bool
-	last     time.Time
-	upgrade  time.Time // until when an upgrade says that it runs
-	outdated bool
+	enabled bool
+	last    time.Time
+	upgrade time.Time // until when an upgrade says that it runs
 }
 
 func (u *update) cronState(ctx context.Context, db *sql.DB) (s cronState, err error) {
@@ -81,7 +80,7 @@ func (u *update) cronState(ctx context.Context, db *sql.DB) (s cronState, err er
 	if err != nil {
 		return s, fmt.Errorf("ask for the state of cron: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	read, err := u.Site.ReadCronState(ctx, conn)
 	if err != nil {
 		return s, err

@@ -127,7 +127,7 @@ func (g *gitCode) point(root *os.Root, like fs.FileInfo) error {
 		if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
 			return err
 		}
-		if err := putFile(root, name, content, like); err != nil {
+		if err := putFile(root, name, content, 0o644, like); err != nil {
 			return err
 		}
 	}
@@ -135,17 +135,20 @@ func (g *gitCode) point(root *os.Root, like fs.FileInfo) error {
 }
 
 // putFile writes a small file of the staged tree anew.
-func putFile(root *os.Root, name, content string, like fs.FileInfo) error {
+func putFile(root *os.Root, name, content string, mode fs.FileMode, like fs.FileInfo) error {
 	if err := root.RemoveAll(name); err != nil {
 		return err
 	}
-	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = file.WriteString(content)
 	if status, ok := like.Sys().(*syscall.Stat_t); ok && err == nil && os.Geteuid() == 0 {
 		err = file.Chown(int(status.Uid), int(status.Gid))
+	}
+	if err == nil {
+		err = file.Chmod(mode)
 	}
 	return errors.Join(err, file.Close())
 }

@@ -159,10 +159,7 @@ func (u *update) tryout() (dir string, undo func(), err error) {
 		_ = s.keep.RemoveAll(scratch)
 		_ = s.shut()
 	}
-	if err := putFile(s.root, name, trial, info); err == nil {
-		err = s.root.Chmod(name, info.Mode().Perm())
-	}
-	if err == nil {
+	if err = putFile(s.root, name, trial, info.Mode().Perm(), info); err == nil {
 		err = s.letIn(user)
 	}
 	if err != nil {

@@ -175,7 +175,7 @@ func (w *wayBack) resetFlags(ctx context.Context, site *moodle.Site, server *dat
 		if w.journal.CronOn {
 			return nil
 		}
-		_, err := db.ExecContext(ctx, "UPDATE "+table(&staged, "config")+" SET value = '0' WHERE name = 'cron_enabled'")
+		_, err := db.ExecContext(ctx, "UPDATE "+table(&staged, "config")+" SET value = '0' WHERE name = 'cron_enabled'") //nolint:gosec // its name is quoted
 		return err
 	})
 }

@@ -104,7 +104,7 @@ func TestMoveToPublic(t *testing.T) {
 func gone(t *testing.T, r *rig) (components []string) {
 	dir := filepath.Join(r.dir, "look")
 	r.must(stand.WriteRelease(dir, stand.Release{Layout: "5.1"}))
-	defer os.RemoveAll(dir) //nolint:errcheck // scratch
+	defer func() { _ = os.RemoveAll(dir) }()
 	for component := range plugins(t, r.site.CodeDir) {
 		if _, there := plugins(t, dir)[component]; !there && component != "mod_standin" {
 			components = append(components, component)
