@@ -56,7 +56,7 @@ var commands = []register{
 	statusCommand, jobsListCommand, jobsShowCommand,
 	configCheckCommand, configShowCommand, configInitCommand, configGrantsCommand,
 	restoreCommand, drillCommand, updateCommand,
-	alertsExportCommand, maintainCommand, manCommand,
+	alertsExportCommand, dashboardsExportCommand, maintainCommand, manCommand,
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
