@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -112,7 +113,7 @@ func (d *drill) prepare(context.Context) (err error) {
 	if err := d.checkRoom(); err != nil {
 		return err
 	}
-	if d.dir, err = os.MkdirTemp(d.Scratch, Prefix); err != nil {
+	if d.dir, err = os.MkdirTemp(d.Scratch, prefixOf(m.Site)); err != nil {
 		return fmt.Errorf("make a directory for the drill: %w", err)
 	}
 	d.run.SetTotal(d.work())
@@ -120,8 +121,14 @@ func (d *drill) prepare(context.Context) (err error) {
 	return os.Chmod(d.dir, 0o711) //nolint:gosec // listing it is for root alone
 }
 
-// Prefix begins the name of a drill's directory; one that a kill has left behind is removed by the next drill.
+// Prefix begins the name of a drill's directory.
 const Prefix = "moodle-exporter-drill-"
+
+// prefixOf begins the names of the directories of one site's drills: others may be at work beside it. A socket lies below,
+// whose path must be short.
+func prefixOf(site string) string {
+	return fmt.Sprintf("%s%08x-", Prefix, crc32.ChecksumIEEE([]byte(site)))
+}
 
 // work is how many bytes there are to do.
 func (d *drill) work() (bytes int64) {

@@ -49,7 +49,8 @@ func (d *drill) startServer(ctx context.Context) error {
 	}
 	s := &privateServer{dir: d.path("server"), done: make(chan error, 1)}
 	// The site's code gets through it to the socket, and sees nothing else.
-	if err := errors.Join(os.Mkdir(s.dir, 0o711), give(s.dir, owner)); err != nil { //nolint:gosec // as just said
+	// Not left to the umask: the restored code must get through to the socket.
+	if err := errors.Join(os.Mkdir(s.dir, 0o711), os.Chmod(s.dir, 0o711), give(s.dir, owner)); err != nil { //nolint:gosec // listing it is for its owner alone
 		return err
 	}
 	if err := d.install(ctx, s.dir, owner); err != nil {

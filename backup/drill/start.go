@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -125,8 +124,8 @@ const serverSize = 600 << 20
 
 // checkRoom refuses a drill that would fill the disk of its directory.
 func (d *drill) checkRoom() error {
-	removeLeft(d.Scratch)
 	m := d.Reader.Manifest
+	removeLeft(d.Scratch, m.Site)
 	need := int64(serverSize)
 	for component, times := range map[string]int64{backup.Database: growth, backup.Code: 1, backup.Files: 1} {
 		file, _ := m.File(backup.FileOf(component))
@@ -146,11 +145,3 @@ func (d *drill) checkRoom() error {
 }
 
 const keptFree = 10 // percent
-
-// removeLeft removes what a drill that was killed has left behind. The caller holds the lock of drills.
-func removeLeft(scratch string) {
-	left, _ := filepath.Glob(filepath.Join(scratch, Prefix+"*"))
-	for _, dir := range left {
-		_ = os.RemoveAll(dir) // what cannot be removed takes room, and the check of that says so
-	}
-}

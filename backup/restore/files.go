@@ -36,7 +36,7 @@ func (r *restoration) stageFiles(ctx context.Context) (err error) {
 }
 
 // adopt gives what had to be made the mode and owner that the backup has of it, and a filedir the files in it that are
-// no content files.
+// no content files. The backup of a filedir elsewhere has neither.
 func (r *restoration) adopt() error {
 	dataroot, err := os.OpenRoot(r.target.dataroot)
 	if err != nil {
@@ -62,6 +62,15 @@ func (r *restoration) adopt() error {
 	}
 	if err != nil {
 		return err
+	}
+	if r.madeFiledir {
+		info, err := r.dataroot.root.Stat(name)
+		if err == nil {
+			err = like(dataroot, name, info)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	for _, entry := range staged {
 		path := filepath.Join(name, entry.Name())
@@ -144,6 +153,7 @@ func (r *restoration) ensureFiledir() error {
 		}
 		return os.Lchown(r.target.filedir, int(r.target.user.UID), int(r.target.user.GID))
 	}
+	r.madeFiledir = true
 	root, err := os.OpenRoot(r.target.dataroot)
 	if err != nil {
 		return err
@@ -151,6 +161,9 @@ func (r *restoration) ensureFiledir() error {
 	defer root.Close()
 	name := strings.TrimPrefix(strings.TrimPrefix(r.target.filedir, r.target.dataroot), "/")
 	if err := root.MkdirAll(name, 0o770); err != nil {
+		return err
+	}
+	if err := root.Chmod(name, 0o770); err != nil { // not left to the umask
 		return err
 	}
 	return root.Lchown(name, int(r.target.user.UID), int(r.target.user.GID))

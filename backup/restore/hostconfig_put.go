@@ -112,8 +112,14 @@ func (p *configPutter) put(header *tar.Header, content io.Reader) error {
 	if behindLink(p.root, name) {
 		return fmt.Errorf("%w: it lies behind a link that the archive has brought", tree.ErrHostile)
 	}
-	if err := p.root.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return err
+	for _, parent := range parents(name) {
+		err := p.root.Mkdir(parent, 0o755)
+		if err == nil {
+			err = p.root.Chmod(parent, 0o755) // not left to the umask
+		}
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 	}
 	uid, gid := p.owner(header)
 	return writeHostFile(p.root, name, header, content, uid, gid)

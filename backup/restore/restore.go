@@ -78,6 +78,8 @@ type restoration struct {
 	database *databasePart
 	code     *staging
 	dataroot *staging
+	// madeFiledir: there was none.
+	madeFiledir bool
 	// site is the restored one as it will be when it is in its place.
 	site     *moodle.Site
 	before   control.Before // how the site was before it was closed

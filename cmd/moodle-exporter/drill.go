@@ -65,7 +65,8 @@ func (e *environment) drillAll(ctx context.Context, settings *config.Config, f *
 
 // drill rehearses one restore as a job, under a lock of its own: backups go on meanwhile, but for the removal of this one.
 func (e *environment) drill(ctx context.Context, settings *config.Config, site, from string, reader *backup.Reader) error {
-	lock, err := job.Acquire(filepath.Join(e.locks(), "drill", site+".lock"))
+	scratch := drillScratch()
+	lock, err := e.drillLock(ctx, site, scratch)
 	if err != nil {
 		return err
 	}
@@ -77,10 +78,7 @@ func (e *environment) drill(ctx context.Context, settings *config.Config, site, 
 		}
 		defer pin.Close()
 	}
-	options := drill.Options{Reader: reader, Scratch: os.TempDir(), Clock: e.clock}
-	if options.Scratch == "/tmp" {
-		options.Scratch = "/var/tmp" // the other one is often kept in memory
-	}
+	options := drill.Options{Reader: reader, Scratch: scratch, Clock: e.clock}
 	if options.PHP, err = e.sitePHP(settings, site); err != nil {
 		return err
 	}
@@ -110,6 +108,28 @@ func (e *environment) drill(ctx context.Context, settings *config.Config, site, 
 		err = errors.Join(err, told)
 	}
 	return err
+}
+
+// drillScratch is where drills work: TMPDIR, but not /tmp, which is often kept in memory.
+func drillScratch() string {
+	if dir := os.TempDir(); dir != "/tmp" {
+		return dir
+	}
+	return "/var/tmp"
+}
+
+// drillLock takes the lock of the site's drills. The server of a drill that was killed may still hold it, and is ended.
+func (e *environment) drillLock(ctx context.Context, site, scratch string) (*job.Lock, error) {
+	path := filepath.Join(e.locks(), "drill", site+".lock")
+	lock, err := job.Acquire(path)
+	if !errors.Is(err, job.ErrLocked) {
+		return lock, err
+	}
+	ended, failed := drill.EndLeft(ctx, procRoot, scratch, site)
+	if failed != nil || !ended {
+		return nil, errors.Join(err, failed)
+	}
+	return job.Acquire(path)
 }
 
 // sitePHP is the PHP that the configuration names for a site, else that of the host; empty where there is none.
