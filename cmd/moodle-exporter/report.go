@@ -31,6 +31,9 @@ func (h *host) report(ctx context.Context, engine *collector.Engine, metricsPath
 		extras.Problems = append(extras.Problems, facts.Problems...)
 	}
 	extras.Jobs, extras.Past = h.jobErrors()
+	var unread []string
+	extras.Restores, unread = h.restores()
+	extras.Problems = append(extras.Problems, unread...)
 	return statuspage.Evaluate(families, extras, h.clock())
 }
 

@@ -76,6 +76,7 @@ func plan() []part {
 		}},
 		{"Jobs", []check{
 			{"jobs", "job", jobs},
+			{"", "", restores},
 			{"", "job", pastErrors},
 		}},
 		{"Exporter", []check{

@@ -71,6 +71,7 @@ type Extras struct {
 	Problems   []string          // what could not be read or is not set up, and what to do about it
 	Jobs       []JobError        // why the last runs failed
 	Past       []JobError        // runs that failed and were followed by another one, the newest first
+	Restores   []Restore         // that are not over with
 	Collectors map[string]string // why collectors fail now, by their name
 	Version    string            // of this program
 
