@@ -19,6 +19,7 @@ type creation struct {
 	client   client
 	named    *references
 	pool     *pool
+	delta    *delta // while it is at work
 	site     *siteList
 	previous *Manifest
 	// lacking are the content files that the plan found to be new: all of them, or the first many.
@@ -77,6 +78,7 @@ func (c *creation) make(ctx context.Context) error {
 		return err
 	}
 	c.run.SetTotal(c.total)
+	defer c.endDelta()
 	steps := []struct {
 		name  string
 		wants []string // any of these components

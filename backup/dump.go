@@ -86,7 +86,8 @@ type dumper struct {
 	log         *slog.Logger
 	named       *references
 	compression compression
-	strange     int64 // rows of the files table whose content hash is none
+	snapshot    func() // told once in each attempt when the snapshot that it dumps exists; nil if nobody asks
+	strange     int64  // rows of the files table whose content hash is none
 }
 
 // errChanged is a schema that changed while it was dumped.
@@ -120,6 +121,7 @@ func (d *dumper) attempt(ctx context.Context) (File, *DatabaseContent, error) {
 		return File{}, nil, err
 	}
 	scan := newDumpScan(d.site.Table("files"), d.name)
+	scan.begun = d.snapshot
 	file, err := d.compression.save(ctx, d.store, databaseName, Database, func(to io.Writer) error {
 		// A trigger that is made meanwhile is in the second look and not in the first, which begins the dump anew.
 		if err := d.stream(ctx, io.MultiWriter(to, scan, progress{d.run}), before.Triggers > 0); err != nil {

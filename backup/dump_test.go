@@ -54,6 +54,36 @@ func TestDumpsThatOnlyLookWhole(t *testing.T) {
 	}
 }
 
+// TestSnapshotExistsWhenTold: rows that come after it is told of are not in the dump, even of the last table.
+func TestSnapshotExistsWhenTold(t *testing.T) {
+	site, o := newSite(t, stand.SiteOptions{})
+	fill(t, site)
+	session, err := connect(t.Context(), o.Site)
+	must(t, err)
+	defer session.Close()
+	for _, program := range dumpPrograms {
+		found, err := findClient(t.Context(), []string{program})
+		must(t, err)
+		s := store.NewDirectory(t.TempDir())
+		must(t, s.MakeDir(stagingName))
+		named, err := newReferences(t.TempDir())
+		must(t, err)
+		told := 0
+		d := &dumper{store: s, session: session, client: found, site: o.Site, run: noRun{}, log: slog.New(slog.DiscardHandler), named: named,
+			snapshot: func() {
+				told++
+				inDatabase(t, site, "REPLACE INTO zz VALUES (2, 'too late')")
+			}}
+		_, content, err := d.dump(t.Context())
+		must(t, err)
+		if told != 1 || content.Rows["zz"] != 1 || content.Rows["aa"] != 30000 {
+			t.Errorf("%s: told %d times, %d rows of zz and %d of aa", program, told, content.Rows["zz"], content.Rows["aa"])
+		}
+		inDatabase(t, site, "DELETE FROM zz WHERE id = 2")
+		named.close()
+	}
+}
+
 // TestOptionFile: TestAnyPassword has the real client read such a file.
 func TestOptionFile(t *testing.T) {
 	var out bytes.Buffer

@@ -13,6 +13,9 @@ type dumpScan struct {
 	filesTable string // with prefix
 	// found is told each row of the files table: its content hash as written, size, and whether it points elsewhere.
 	found func(hash []byte, size []byte, alias bool) error
+	// begun is told of the first table, which a program with --single-transaction writes only when its
+	// transaction, and with it the snapshot, has begun; nil if nobody asks.
+	begun func()
 
 	rows      map[string]int64
 	tables    int64
@@ -158,7 +161,9 @@ func (d *dumpScan) text() {
 	case bytes.HasPrefix(line, []byte("CREATE TABLE `")):
 		d.table, _ = identifier(line[len("CREATE TABLE "):])
 		d.rows[d.table] += 0
-		d.tables++
+		if d.tables++; d.tables == 1 && d.begun != nil {
+			d.begun()
+		}
 		if d.table == d.filesTable {
 			d.mode, d.columns = inCreate, nil
 		}

@@ -39,6 +39,9 @@ func (c *creation) dump(ctx context.Context) (err error) {
 	}
 	d := &dumper{store: c.Store, session: c.session, client: c.client, site: c.Site, run: c.run, log: c.Logger, named: c.named,
 		compression: compressionOf(c.Config.Zstd)}
+	if c.has(Files) {
+		d.snapshot = func() { c.beginDelta(ctx) }
+	}
 	file, content, err := d.dump(ctx)
 	if err != nil {
 		return err
@@ -49,16 +52,6 @@ func (c *creation) dump(ctx context.Context) (err error) {
 		c.warn("%d rows of the table files have a content hash that is none", d.strange)
 	}
 	return nil
-}
-
-// copyDelta fetches what has come since, and notes everything that is in the site now: each file that the
-// snapshot names was there before its row was, and has been copied unless it was deleted in between.
-func (c *creation) copyDelta(ctx context.Context) (err error) {
-	if c.site, err = newSiteList(c.Store.Path(stagingName)); err != nil {
-		return fmt.Errorf("keep a list of content files: %w", err)
-	}
-	c.pool.forget()
-	return c.pool.copy(ctx, c.site.add)
 }
 
 // archives makes one archive of each wanted component.
