@@ -78,14 +78,21 @@ func (e *environment) updateSite(ctx context.Context, settings *config.Config, n
 		return err
 	}
 	site := found[0]
-	options, listOnly, err := e.updateOptions(settings, site, f)
-	switch {
-	case err != nil:
+	options, err := e.updateOptions(settings, name, site.Link, f)
+	if err != nil {
 		return err
-	case listOnly:
-		return e.sayOffered(ctx, site, f.plugins)
-	case f.check || f.dry:
+	}
+	options.Site = site
+	for _, plugin := range options.Plugins {
+		if plugin.File == "" {
+			return e.sayOffered(ctx, site, options.Plugins)
+		}
+	}
+	if f.check || f.dry {
 		return e.planUpdate(ctx, options)
+	}
+	if !f.yes && !terminal(e.stdout) {
+		return e.confirmSite(ctx, false, name, "the site "+name+" is updated") // nobody can be asked; that is no failed update
 	}
 	options.Confirm = func(plan *update.Plan) error {
 		if terminal(e.stdout) {
@@ -98,32 +105,31 @@ func (e *environment) updateSite(ctx context.Context, settings *config.Config, n
 	return e.runUpdate(ctx, options)
 }
 
-// updateOptions are what every part of an update needs to know. listOnly says that a plugin is asked for without a file.
-func (e *environment) updateOptions(settings *config.Config, site *moodle.Site, f *updateFlags) (o update.Options, listOnly bool, err error) {
+// updateOptions are what every part of an update needs to know but the site itself.
+func (e *environment) updateOptions(settings *config.Config, name, dir string, f *updateFlags) (o update.Options, err error) {
 	hostname, err := os.Hostname()
 	if err != nil {
-		return o, false, err
+		return o, err
 	}
 	o = update.Options{
-		Site: site, Update: settings.Update, Backup: settings.Backup, To: f.to, Insist: f.yes, NginxFile: nginx.DefaultFile, PoolFiles: phpfpm.DefaultGlobs,
+		Update: settings.Update, Backup: settings.Backup, To: f.to, Insist: f.yes, NginxFile: nginx.DefaultFile, PoolFiles: phpfpm.DefaultGlobs,
 		StateDir: e.stateDir, Bus: service.NewBus(e.bus), Group: group(), Version: version.Version, Host: hostname, Clock: e.clock, Logger: e.logger,
 	}
 	for _, configured := range settings.Sites {
-		if site != nil && configured.Name == site.Name || configured.Name == f.site && f.site != "" {
+		if configured.Name == name || configured.Name == "" && filepath.Clean(configured.Dir) == dir {
 			o.Configured = configured
 		}
 	}
 	for _, text := range f.plugins {
-		component, file, named := strings.Cut(text, "=")
-		listOnly = listOnly || !named
+		component, file, _ := strings.Cut(text, "=")
 		if file != "" {
 			if file, err = filepath.Abs(file); err != nil {
-				return o, false, err
+				return o, err
 			}
 		}
 		o.Plugins = append(o.Plugins, update.Plugin{Component: component, File: file})
 	}
-	return o, listOnly, nil
+	return o, nil
 }
 
 // planUpdate says what an update would do. It is no job: a site that cannot be updated today has not failed.
@@ -209,7 +215,7 @@ func (e *environment) recoverUpdate(ctx context.Context, settings *config.Config
 	if f.dry || f.check {
 		return exitStatus(exitRefused)
 	}
-	options, _, err := e.updateOptions(settings, nil, f)
+	options, err := e.updateOptions(settings, name, journal.Code, f)
 	if err != nil {
 		return err
 	}
@@ -231,24 +237,23 @@ func (e *environment) recoverUpdate(ctx context.Context, settings *config.Config
 }
 
 // sayOffered lists the versions of plugins that Moodle has heard of.
-func (e *environment) sayOffered(ctx context.Context, site *moodle.Site, wanted []string) error {
+func (e *environment) sayOffered(ctx context.Context, site *moodle.Site, wanted []update.Plugin) error {
 	offered, err := update.Offered(ctx, site)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, text := range wanted {
-		component, _, _ := strings.Cut(text, "=")
+	for _, plugin := range wanted {
 		there := false
 		for _, one := range offered {
-			if one.Component == component {
+			if one.Component == plugin.Component {
 				there = true
 				_, err := fmt.Fprintf(e.stdout, "%s %s %s\n", one.Component, one.Version, one.Release)
 				errs = append(errs, err)
 			}
 		}
 		if !there {
-			_, err := fmt.Fprintf(e.stdout, "%s: Moodle has heard of no newer version. It asks once a day, where updates are not switched off.\n", component)
+			_, err := fmt.Fprintf(e.stdout, "%s: Moodle has heard of no newer version. It asks once a day, where updates are not switched off.\n", plugin.Component)
 			errs = append(errs, err)
 		}
 	}
@@ -307,10 +312,11 @@ func (e *environment) updateUnasked(ctx context.Context, settings *config.Config
 	if err := e.recoverUpdate(ctx, settings, site.Name, f); err != nil {
 		return err
 	}
-	options, _, err := e.updateOptions(settings, site, f)
+	options, err := e.updateOptions(settings, site.Name, site.Link, f)
 	if err != nil {
 		return err
 	}
+	options.Site = site
 	if dry {
 		return e.planUpdate(ctx, options)
 	}

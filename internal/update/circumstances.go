@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -108,7 +107,7 @@ func (u *update) planCron(s cronState, now time.Time) {
 // Shares of a disk, in percent.
 const keptFree = 10
 
-// planRoom looks for room: for a backup, and for the database a second time, which the way back needs.
+// planRoom looks for room for a backup, and for the new code beside the old one.
 func (u *update) planRoom(ctx context.Context) error {
 	plan, err := backup.MakePlan(ctx, u.backupOptions(nil))
 	if err != nil {
@@ -124,34 +123,7 @@ func (u *update) planRoom(ctx context.Context) error {
 	if space, err := tree.SpaceAt(u.staging.dir); err == nil && space.Free < space.Total/100*keptFree {
 		u.plan.problem("make room there", "less than %d %% of the disk of %s are free with the new code beside the old one", keptFree, u.staging.dir)
 	}
-	return ask(u.Site, func(db *sql.DB) error { return u.planDatabaseRoom(ctx, db) })
-}
-
-func (u *update) planDatabaseRoom(ctx context.Context, db *sql.DB) error {
-	stored, err := count(ctx, db, "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?", u.Site.Config.DBName)
-	if err != nil {
-		return fmt.Errorf("ask for the size of the database: %w", err)
-	}
-	var datadir string
-	if err := db.QueryRowContext(ctx, "SELECT @@datadir").Scan(&datadir); err != nil {
-		return fmt.Errorf("ask where the database lies: %w", err)
-	}
-	if _, err := os.Stat(datadir); err != nil || u.Site.ConfigLogin().Network == "tcp" && !localAddress(u.Site.ConfigLogin().Address) {
-		u.plan.note("the database server is not on this host: see to it that it has room for the site's database a second time (%s)", backup.Bytes(stored))
-		return nil
-	}
-	space, err := tree.SpaceAt(datadir)
-	if err != nil {
-		return err
-	}
-	if usable := space.Free - space.Total/100*keptFree; stored > usable {
-		u.plan.problem("make room there", "the disk of the database (%s) has too little room for the way back: %s are needed beside what is there, and %s may be used", datadir, backup.Bytes(stored), backup.Bytes(max(0, usable)))
-	}
 	return nil
-}
-
-func localAddress(address string) bool {
-	return strings.HasPrefix(address, "127.") || strings.HasPrefix(address, "localhost:") || strings.HasPrefix(address, "[::1]:")
 }
 
 // What is taken where nothing was measured on this host. A dump is read at 40 MB/s and loaded at 9 MB/s of SQL.

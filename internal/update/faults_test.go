@@ -2,6 +2,8 @@ package update_test
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -27,7 +29,7 @@ func plugins(t *testing.T, dir string) map[string]string {
 // TestDatabaseKilledInTheMiddle takes the database server away when Moodle's upgrade begins, and gives it back when the old
 // code is.
 func TestDatabaseKilledInTheMiddle(t *testing.T) {
-	r := newRig(t)
+	r := newRigAlone(t)
 	before := r.state()
 	r.release(newer)
 	o := r.options()
@@ -48,7 +50,7 @@ func TestDatabaseKilledInTheMiddle(t *testing.T) {
 
 // TestDatabaseThatStaysAway leaves the site closed, with the journal, until the server is there again.
 func TestDatabaseThatStaysAway(t *testing.T) {
-	r := newRig(t)
+	r := newRigAlone(t)
 	before := r.state()
 	r.release(newer)
 	o := r.options()
@@ -111,6 +113,37 @@ func TestKilledWayBack(t *testing.T) {
 			r.nothingLeft()
 		})
 	}
+}
+
+// TestOpenedHalfWay kills an update in the middle of Moodle's upgrade, lets somebody open the site by hand and users write
+// to it, and wants what they wrote kept.
+func TestOpenedHalfWay(t *testing.T) {
+	r := newRig(t)
+	before := r.state()
+	r.release(newer)
+	o := r.options()
+	o.At = func(at string) {
+		if at == "upgrade" {
+			panic(killed{})
+		}
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = r.update(o)
+	}()
+	r.must(os.Remove(filepath.Join(r.site.Dataroot, "climaintenance.html")))
+	r.sql("UPDATE " + r.table("course") + " SET fullname = 'written since'")
+	journal, err := update.Unfinished(r.stateDir(), "lms")
+	r.must(err)
+	_, err = update.Recover(t.Context(), r.options(), journal, newRun())
+	r.must(err)
+	kept := r.query("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE '" + r.site.Database + `\_mxo\_%'`)
+	if name := r.query("SELECT MAX(fullname) FROM `" + kept + "`.`" + r.site.Prefix + "course`"); name != "written since" {
+		t.Errorf("kept is %q", name)
+	}
+	r.dropKept()
+	r.same(before, r.state())
+	r.nothingLeft()
 }
 
 // TestClosedOnlyForTheUpgrade asks for the login page all the time: the site is open or says that it is in maintenance, and

@@ -44,6 +44,7 @@ type Journal struct {
 	Dataroot string `json:"dataroot"`
 	User     string `json:"user"`
 	CronOn   bool   `json:"cron_on"` // before
+	Binlog   bool   `json:"binlog"`  // replicas follow the database server
 
 	Opened time.Time `json:"opened,omitzero"` // the updated site
 	// Reopened says that somebody has opened the site while it was of neither version: what was written then is kept.
@@ -65,7 +66,6 @@ type journaled struct {
 	Prefix   string           `json:"prefix"`
 	Rows     map[string]int64 `json:"rows"` // of the tables in the dump
 	SiteUser string           `json:"site_user"`
-	Binlog   bool             `json:"binlog"`
 	Loaded   bool             `json:"loaded"` // and counted: it can be exchanged
 	Done     bool             `json:"done"`
 	Kept     string           `json:"kept,omitempty"` // schema with the rows of the updated site

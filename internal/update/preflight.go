@@ -25,7 +25,7 @@ func (u *update) preflight(ctx context.Context) error {
 	u.planVersion()
 	u.planLost()
 	u.planServed()
-	for _, look := range []func(context.Context) error{u.tryLive, u.tryCode, u.planOffered, u.planRemoved, u.planPeople, u.planRoom, u.planTimes} {
+	for _, look := range []func(context.Context) error{u.tryLive, u.tryCode, u.planOffered, u.planRemoved, u.planPeople, u.planRoom, u.planWayBack, u.planTimes} {
 		if err := look(ctx); err != nil {
 			return err
 		}

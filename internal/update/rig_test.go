@@ -81,7 +81,26 @@ type rig struct {
 	entry  config.Site
 }
 
-func newRig(t testing.TB) *rig {
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	t.Parallel() // most of an update is waiting
+	return newRigOn(t, database(t))
+}
+
+// newRigAlone has a server of its own, which it may take away.
+func newRigAlone(t *testing.T) *rig {
+	t.Helper()
+	t.Parallel()
+	stand.Need(t, stand.MariaDB, stand.Zstd)
+	db, err := stand.StartMariaDB(context.Background(), stand.TempDir(t), stand.MariaDBOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return newRigOn(t, db)
+}
+
+func newRigOn(t *testing.T, db *stand.MariaDBServer) *rig {
 	t.Helper()
 	stand.Need(t, stand.PHPFPM, stand.Nginx)
 	if _, err := exec.LookPath("git"); err != nil {
@@ -90,7 +109,7 @@ func newRig(t testing.TB) *rig {
 	if os.Getuid() != 0 {
 		t.Skip("not root: nobody else's rights can be taken")
 	}
-	r := &rig{t: t, dir: stand.TempDir(t), db: database(t), log: &bytes.Buffer{}}
+	r := &rig{t: t, dir: stand.TempDir(t), db: db, log: &bytes.Buffer{}}
 	port, err := stand.FreePort()
 	r.must(err)
 	name := strings.ToLower(strings.NewReplacer("/", "_", "#", "_").Replace(strings.TrimPrefix(t.Name(), "Test")))

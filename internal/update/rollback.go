@@ -80,7 +80,7 @@ func (w *wayBack) databaseBack(ctx context.Context, site *moodle.Site) error {
 	if err != nil {
 		return err
 	}
-	x := database.Exchange{DB: d.DB, ID: w.journal.ID, Scope: scope, SiteUser: d.SiteUser, Binlog: d.Binlog, Logger: w.Logger}
+	x := database.Exchange{DB: d.DB, ID: w.journal.ID, Scope: scope, SiteUser: d.SiteUser, Binlog: w.journal.Binlog, Logger: w.Logger}
 	// Loaded, and yet nothing to be found: the exchange is done, and what was put aside dropped.
 	side, err := server.Side(ctx, x)
 	if err == nil && side != database.SideNone {
@@ -112,18 +112,14 @@ func (w *wayBack) load(ctx context.Context, site *moodle.Site, server *database.
 		return nil
 	}
 	if j.Database == nil {
-		replicas, err := server.Replicas(ctx)
-		if err != nil {
-			return err
-		}
-		j.Database = &journaled{DB: site.Config.DBName, Prefix: site.Config.Prefix, Rows: m.Rows, SiteUser: site.Config.DBUser, Binlog: len(replicas) > 0}
+		j.Database = &journaled{DB: site.Config.DBName, Prefix: site.Config.Prefix, Rows: m.Rows, SiteUser: site.Config.DBUser}
 		if err := j.save(); err != nil {
 			return err
 		}
 	}
 	d := j.Database
 	// What a way back that was broken off has loaded is worth nothing: nobody has counted it.
-	if err := server.Discard(ctx, j.staged(), d.Binlog); err != nil {
+	if err := server.Discard(ctx, j.staged(), w.journal.Binlog); err != nil {
 		return err
 	}
 	scope, err := server.Scope(ctx, d.DB, d.Prefix, m.Rows)
@@ -136,7 +132,7 @@ func (w *wayBack) load(ctx context.Context, site *moodle.Site, server *database.
 	}
 	defer file.Close()
 	err = server.Load(ctx, file, database.LoadOptions{
-		Schema: j.staged(), Source: m.Name, Live: d.DB, Charset: m.Charset, Collation: m.Collation, Scope: scope, Binlog: d.Binlog,
+		Schema: j.staged(), Source: m.Name, Live: d.DB, Charset: m.Charset, Collation: m.Collation, Scope: scope, Binlog: w.journal.Binlog,
 		Progress: w.run.Add, Logger: w.Logger,
 	})
 	if err == nil {
@@ -185,10 +181,10 @@ func (w *wayBack) settle(ctx context.Context, server *database.Server) error {
 	d := w.journal.Database
 	if w.journal.Phase == Visiting || w.journal.Reopened {
 		d.Kept = w.journal.old()
-	} else if err := server.Discard(ctx, w.journal.old(), d.Binlog); err != nil {
+	} else if err := server.Discard(ctx, w.journal.old(), w.journal.Binlog); err != nil {
 		w.Logger.Warn("the half upgraded tables were not dropped; they only take room", "schema", w.journal.old(), "err", err)
 	}
-	if err := server.Discard(ctx, w.journal.staged(), d.Binlog); err != nil {
+	if err := server.Discard(ctx, w.journal.staged(), w.journal.Binlog); err != nil {
 		w.Logger.Warn("an empty schema was not dropped", "schema", w.journal.staged(), "err", err)
 	}
 	d.Done = true

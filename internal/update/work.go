@@ -87,7 +87,7 @@ func (u *update) dump(ctx context.Context) error {
 	if err := copyWith(ctx, nowhere{}, file); err != nil {
 		return fmt.Errorf("read the dump back: %w", err)
 	}
-	return nil
+	return u.proveWayBack(ctx, manifest)
 }
 
 type nowhere struct{}
