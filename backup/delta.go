@@ -7,8 +7,9 @@ import (
 
 // delta is the delta copy while it goes on beside the dump.
 type delta struct {
-	end  context.CancelFunc
-	done chan error
+	end   context.CancelFunc
+	ended chan struct{}
+	err   error // once it has ended
 }
 
 // beginDelta starts the delta copy, as soon as the dump's snapshot exists: what the snapshot names was in
@@ -17,8 +18,12 @@ type delta struct {
 func (c *creation) beginDelta(ctx context.Context) {
 	c.endDelta()
 	ctx, end := context.WithCancel(ctx)
-	c.delta = &delta{end, make(chan error, 1)}
-	go func(done chan<- error) { done <- c.findDelta(ctx) }(c.delta.done)
+	begun := &delta{end: end, ended: make(chan struct{})}
+	c.delta = begun
+	go func() {
+		defer close(begun.ended)
+		begun.err = c.findDelta(ctx)
+	}()
 }
 
 // endDelta ends a delta copy whose outcome nobody wants, and returns when it is no longer at work.
@@ -27,7 +32,7 @@ func (c *creation) endDelta() {
 		return
 	}
 	c.delta.end()
-	_ = <-c.delta.done
+	<-c.delta.ended
 	c.delta = nil
 }
 
@@ -36,9 +41,9 @@ func (c *creation) copyDelta(ctx context.Context) error {
 	if c.delta == nil {
 		return c.findDelta(ctx)
 	}
-	err := <-c.delta.done
-	c.delta.end()
-	c.delta = nil
+	<-c.delta.ended
+	err := c.delta.err
+	c.endDelta()
 	return err
 }
 
