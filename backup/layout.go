@@ -54,7 +54,7 @@ func freeID(ctx context.Context, s store.Local, clock func() time.Time, wait fun
 		if err != nil {
 			return "", now, fmt.Errorf("look for backup %s: %w", id, err)
 		}
-		if err := wait(ctx, time.Second); err != nil {
+		if err := wait(ctx, now.Add(time.Second).Sub(clock())); err != nil {
 			return "", now, err
 		}
 	}
