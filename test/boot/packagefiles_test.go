@@ -188,8 +188,20 @@ func testCompletion(t *testing.T, dir string) {
 	}
 }
 
-// testReproducible builds the package once more: elsewhere, without git, under another umask, with other file times.
+// testReproducible builds the package once more, elsewhere.
 func testReproducible(t *testing.T, deb string) {
+	dir := t.TempDir()
+	if err := boot.Make(t.Context(), checkoutCopy(t), dir, append(release, "deb")...); err != nil {
+		t.Fatal(err)
+	}
+	if first, second := sum(t, deb), sum(t, filepath.Join(dir, filepath.Base(deb))); first != second {
+		t.Errorf("the package has SHA-256 %s, and built elsewhere %s", first, second)
+	}
+}
+
+// checkoutCopy is this checkout in another place: without git, made under another umask, with other file times.
+func checkoutCopy(t *testing.T) string {
+	t.Helper()
 	elsewhere := filepath.Join(t.TempDir(), "a checkout's copy")
 	if err := os.Mkdir(elsewhere, 0o700); err != nil {
 		t.Fatal(err)
@@ -197,13 +209,7 @@ func testReproducible(t *testing.T, deb string) {
 	const copied = `cd ../.. && tar --create --exclude=./.git --exclude=./bin --exclude=./dist . |
 		(umask 077 && tar --extract --touch --no-same-owner --no-same-permissions --directory "$1")`
 	output(t, "sh", "-c", copied, "sh", elsewhere)
-	dir := t.TempDir()
-	if err := boot.Make(t.Context(), elsewhere, dir, append(release, "deb")...); err != nil {
-		t.Fatal(err)
-	}
-	if first, second := sum(t, deb), sum(t, filepath.Join(dir, filepath.Base(deb))); first != second {
-		t.Errorf("the package has SHA-256 %s, and built elsewhere %s", first, second)
-	}
+	return elsewhere
 }
 
 func sum(t *testing.T, path string) string {
