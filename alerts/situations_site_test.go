@@ -49,6 +49,7 @@ func siteSituations() []situation {
 			conditions: []condition{
 				{series: `moodle_maintenance_mode{kind="cli"}`, bad: "1", good: "0"},
 				{series: "moodle_maintenance_planned_until_timestamp_seconds", bad: "60", good: "100000"},
+				{series: `moodle_maintenance_planned_until_timestamp_seconds{site=""}`, bad: "60", good: "100000", pinned: "site"},
 			},
 			silent: []string{"15m"}, fires: "20m",
 		},
@@ -57,6 +58,8 @@ func siteSituations() []situation {
 			conditions: []condition{
 				{series: "moodle_upgrade_pending", bad: "1", good: "0"},
 				{series: "moodle_maintenance_planned_until_timestamp_seconds", bad: "60", good: "100000"},
+				{series: `moodle_maintenance_planned_until_timestamp_seconds{site=""}`, bad: "60", good: "100000", pinned: "site"},
+				{series: "moodle_upgrade_running", bad: "0", good: "1"},
 			},
 			silent: []string{"15m"}, fires: "20m",
 		},

@@ -121,7 +121,7 @@ func backupIntact(v *view, site string) []Line {
 			value += fmt.Sprintf(", %s damaged", count(damaged, "file"))
 		}
 		return []Line{{
-			Level: Critical, Subject: "verified", Value: value,
+			Level: Critical, Subject: "verified", Value: value, Runbook: "MoodleBackupVerifyFailed",
 			Advice: fmt.Sprintf("What is damaged cannot be restored. Run `moodle-exporter backup verify --site=%s` as root to see which backups it hurts, and make a new backup, which heals them from the site.", site),
 		}}
 	}
@@ -135,7 +135,7 @@ func backupIntact(v *view, site string) []Line {
 		return []Line{futureTime("verified")}
 	case limited && age > limit:
 		return []Line{{
-			Level: Warning, Subject: "verified", Value: fmt.Sprintf("%s ago, at most %s", span(age), span(limit)),
+			Level: Warning, Subject: "verified", Value: fmt.Sprintf("%s ago, at most %s", span(age), span(limit)), Runbook: "MoodleBackupUnverified",
 			Advice: fmt.Sprintf("Whether the backups are still readable is not known. Run `moodle-exporter backup verify --site=%s` as root.", site),
 		}}
 	}
@@ -150,7 +150,7 @@ func backupMissing(v *view, site string) []Line {
 		return nil
 	}
 	return []Line{{
-		Level: Warning, Subject: "lost files", Value: fmt.Sprintf("%.0f missing in the site, %.0f accepted", missingFiles, accepted),
+		Level: Warning, Subject: "lost files", Value: fmt.Sprintf("%.0f missing in the site, %.0f accepted", missingFiles, accepted), Runbook: "MoodleBackupFilesMissing",
 		Advice: "The database names files that moodledata no longer has; no backup from now on can bring them back, but an older one may. " +
 			"Restore them, or accept the loss with `moodle-exporter backup accept-missing`.",
 	}}

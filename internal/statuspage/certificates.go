@@ -9,7 +9,10 @@ import (
 // certbot renews a healthy certificate within hours below the threshold.
 const late = 0.95
 
-// certificateExpiry agrees with MoodleCertExpired and MoodleCertExpiringSoon.
+// lastWeek is the part of it that is left when a renewal can wait no longer: a week of the usual 30 days, as in the rule.
+const lastWeek = 7.0 / 30
+
+// certificateExpiry agrees with MoodleCertExpired, MoodleCertExpiresInAWeek and MoodleCertExpiringSoon.
 func certificateExpiry(v *view) []Line {
 	var lines []Line
 	for _, certificate := range v.all("certificate_not_after_timestamp_seconds") {
@@ -25,6 +28,11 @@ func certificateExpiry(v *view) []Line {
 			})
 		case !set:
 			lines = append(lines, noThreshold(target, value, "cert_warning_days"))
+		case left < lastWeek*days*86400:
+			lines = append(lines, Line{
+				Level: Critical, Subject: target, Value: value, Runbook: "MoodleCertExpiresInAWeek",
+				Advice: "Its renewal has been failing for weeks; when it expires, browsers and the Moodle app refuse the site. Renew it by hand: `certbot renew`, and read what it says.",
+			})
 		case left < late*days*86400:
 			lines = append(lines, Line{
 				Level: Warning, Subject: target, Value: value, Runbook: "MoodleCertExpiringSoon",
@@ -42,21 +50,22 @@ func certificateServed(v *view) []Line {
 	var lines []Line
 	for _, probe := range v.all("certificate_probe_success") {
 		target := probe.labels["target"]
-		switch {
-		case probe.value == 0:
+		if probe.value == 0 {
 			lines = append(lines, Line{
-				Level: Warning, Subject: target, Value: "no TLS connection",
+				Level: Warning, Subject: target, Value: "no TLS connection", Runbook: "MoodleTLSProbeFailing",
 				Advice: "The exporter could not shake hands with it, so what it serves is not known. Is the web server running, and is the port reachable from here?",
 			})
 			continue
-		case v.is(0, "certificate_hostname_match", "target", target):
+		}
+		if v.is(0, "certificate_hostname_match", "target", target) {
 			lines = append(lines, Line{
-				Level: Critical, Subject: target, Value: "certificate of another name",
+				Level: Critical, Subject: target, Value: "certificate of another name", Runbook: "MoodleCertNameMismatch",
 				Advice: "Browsers refuse it for this address. Issue a certificate that names it, or correct the virtual host that answers.",
 			})
-		case v.is(0, "certificate_chain_valid", "target", target):
+		}
+		if v.is(0, "certificate_chain_valid", "target", target) {
 			lines = append(lines, Line{
-				Level: Critical, Subject: target, Value: "chain not trusted",
+				Level: Critical, Subject: target, Value: "chain not trusted", Runbook: "MoodleCertChainInvalid",
 				Advice: "Browsers and the Moodle app refuse it: usually the intermediate certificate is missing. Have the web server send the full chain.",
 			})
 		}

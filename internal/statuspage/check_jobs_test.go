@@ -49,19 +49,19 @@ var backupCases = []checkCase{
 		moodle_backup_last_verify_success_timestamp_seconds{site="lms"} @-1000`, []verdict{{ok, "lms", "verified", ""}}},
 	{"Backups", "verified too long ago", backup + `
 		moodle_backup_verify_max_age_seconds{site="lms"} 1000
-		moodle_backup_last_verify_success_timestamp_seconds{site="lms"} @-1001`, []verdict{{warning, "lms", "verified", ""}}},
+		moodle_backup_last_verify_success_timestamp_seconds{site="lms"} @-1001`, []verdict{{warning, "lms", "verified", "MoodleBackupUnverified"}}},
 	{"Backups", "verified in the future", backup + `
 		moodle_backup_verify_max_age_seconds{site="lms"} 1000
 		moodle_backup_last_verify_success_timestamp_seconds{site="lms"} @61`, []verdict{{unknown, "lms", "verified", ""}}},
-	{"Backups", "verification failed", backup + `moodle_backup_last_verify_result{site="lms"} 0`, []verdict{{critical, "lms", "verified", ""}}},
+	{"Backups", "verification failed", backup + `moodle_backup_last_verify_result{site="lms"} 0`, []verdict{{critical, "lms", "verified", "MoodleBackupVerifyFailed"}}},
 	{"Backups", "damaged", backup + `
 		moodle_backup_last_verify_result{site="lms"} 1
-		moodle_backup_damaged_files{site="lms"} 1`, []verdict{{critical, "lms", "verified", ""}}},
+		moodle_backup_damaged_files{site="lms"} 1`, []verdict{{critical, "lms", "verified", "MoodleBackupVerifyFailed"}}},
 	{"Backups", "neither verified, nor elsewhere, nor rehearsed", backup,
 		[]verdict{{info, "lms", "verified", ""}, {info, "lms", "off-site copy", ""}, {info, "lms", "restore drill", ""}}},
 	{"Backups", "more lost than accepted", backup + `
 		moodle_backup_missing_files{site="lms"} 3
-		moodle_backup_missing_files_accepted{site="lms"} 2`, []verdict{{warning, "lms", "lost files", ""}}},
+		moodle_backup_missing_files_accepted{site="lms"} 2`, []verdict{{warning, "lms", "lost files", "MoodleBackupFilesMissing"}}},
 	{"Backups", "failed", backup + `
 		moodle_job_running{site="lms",name="backup"} 0
 		moodle_job_last_result{site="lms",name="backup"} 0`,
@@ -84,7 +84,7 @@ var jobCases = []checkCase{
 		moodle_job_last_result{site="lms",name="restore"} 0
 		moodle_job_running{site="",name="maintain"} 0
 		moodle_job_last_result{site="",name="maintain"} 0`,
-		[]verdict{{critical, "lms", "update", ""}, {critical, "lms", "restore", ""}, {warning, "", "maintain", ""}}},
+		[]verdict{{critical, "lms", "update", "MoodleUpdateFailed"}, {critical, "lms", "restore", "MoodleRestoreFailed"}, {warning, "", "maintain", "MoodleJobFailed"}}},
 	{"Jobs", "running", `
 		moodle_job_running{site="lms",name="backup"} 1
 		moodle_job_progress_ratio{site="lms",name="backup"} 0.5`, []verdict{{ok, "lms", "backup", ""}}},
@@ -95,7 +95,7 @@ var exporterCases = []checkCase{
 	{"Exporter", "nothing at all", ``, []verdict{{unknown, "", "collectors", ""}, {unknown, "", "look at the host", ""}, {info, "", "version", ""}}},
 	{"Exporter", "a collector fails", `
 		moodle_scrape_collector_success{collector="cpu"} 1
-		moodle_scrape_collector_success{collector="service"} 0`, []verdict{{warning, "", "collector service", ""}, {unknown, "", "services", ""}}},
+		moodle_scrape_collector_success{collector="service"} 0`, []verdict{{warning, "", "collector service", "MoodleCollectorFailing"}, {unknown, "", "services", ""}}},
 	{"Exporter", "collectors work", `moodle_scrape_collector_success{collector="cpu"} 1`, []verdict{{ok, "", "collectors", ""}}},
 	{"Exporter", "facts before and at the limit", `
 		moodle_probe_facts_timestamp_seconds{site=""} @-899
@@ -103,5 +103,5 @@ var exporterCases = []checkCase{
 		moodle_probe_facts_timestamp_seconds{site="exam"} @61
 		moodle_backup_enabled{site="new"} 0`,
 		[]verdict{{ok, "", "look at the host", ""}, {warning, "", "look at lms", ""}, {unknown, "", "look at exam", ""}, {unknown, "", "look at new", ""}}},
-	{"Exporter", "reload failed", `moodle_exporter_config_last_reload_successful 0`, []verdict{{warning, "", "configuration", ""}}},
+	{"Exporter", "reload failed", `moodle_exporter_config_last_reload_successful 0`, []verdict{{warning, "", "configuration", "MoodleConfigReloadFailed"}}},
 }

@@ -53,8 +53,8 @@ var siteCases = []checkCase{
 		moodle_maintenance_mode{site="lms",kind="admin"} 0`, []verdict{{ok, "lms", "open", ""}}},
 	{"Sites", "file unknown", lms + `moodle_maintenance_mode{site="lms",kind="admin"} 0`, []verdict{{unknown, "lms", "open", ""}}},
 	{"Sites", "switch unknown", lms + `moodle_maintenance_mode{site="lms",kind="cli"} 0`, []verdict{{unknown, "lms", "open", ""}}},
-	{"Sites", "closed by file", lms + `moodle_maintenance_mode{site="lms",kind="cli"} 1`, []verdict{{critical, "lms", "open", ""}}},
-	{"Sites", "closed by switch", lms + `moodle_maintenance_mode{site="lms",kind="admin"} 1`, []verdict{{critical, "lms", "open", ""}}},
+	{"Sites", "closed by file", lms + `moodle_maintenance_mode{site="lms",kind="cli"} 1`, []verdict{{critical, "lms", "open", "MoodleLeftInMaintenance"}}},
+	{"Sites", "closed by switch", lms + `moodle_maintenance_mode{site="lms",kind="admin"} 1`, []verdict{{critical, "lms", "open", "MoodleLeftInMaintenance"}}},
 	{"Sites", "closed as planned", lms + `
 		moodle_maintenance_mode{site="lms",kind="cli"} 1
 		moodle_maintenance_planned_until_timestamp_seconds{site="lms"} @60`, []verdict{{warning, "lms", "open", ""}}},
@@ -63,7 +63,7 @@ var siteCases = []checkCase{
 		moodle_maintenance_planned_until_timestamp_seconds{site=""} @60`, []verdict{{warning, "lms", "open", ""}}},
 	{"Sites", "closed longer than planned", lms + `
 		moodle_maintenance_mode{site="lms",kind="cli"} 1
-		moodle_maintenance_planned_until_timestamp_seconds{site="lms"} @-1`, []verdict{{critical, "lms", "open", ""}}},
+		moodle_maintenance_planned_until_timestamp_seconds{site="lms"} @-1`, []verdict{{critical, "lms", "open", "MoodleLeftInMaintenance"}}},
 	{"Sites", "cron of two sites at and past the limit", lms + `
 		moodle_threshold{name="cron_max_age_seconds"} 900
 		moodle_cron_enabled{site="lms"} 1
@@ -96,9 +96,9 @@ var siteCases = []checkCase{
 		moodle_task_fail_delay_seconds{site="lms",task="t"} 3600`, []verdict{{ok, "lms", "tasks", ""}}},
 	{"Sites", "a task keeps failing", lms + `
 		moodle_tasks_failing{site="lms"} 1
-		moodle_task_fail_delay_seconds{site="lms",task="t"} 7200`, []verdict{{warning, "lms", "tasks", ""}}},
+		moodle_task_fail_delay_seconds{site="lms",task="t"} 7200`, []verdict{{warning, "lms", "tasks", "MoodleTaskFailing"}}},
 	{"Sites", "no upgrade", lms + `moodle_upgrade_pending{site="lms"} 0`, []verdict{{ok, "lms", "upgrade", ""}}},
-	{"Sites", "upgrade pending", lms + `moodle_upgrade_pending{site="lms"} 1`, []verdict{{critical, "lms", "upgrade", ""}}},
+	{"Sites", "upgrade pending", lms + `moodle_upgrade_pending{site="lms"} 1`, []verdict{{critical, "lms", "upgrade", "MoodleUpgradePending"}}},
 	{"Sites", "upgrade pending as planned", lms + `
 		moodle_upgrade_pending{site="lms"} 1
 		moodle_maintenance_planned_until_timestamp_seconds{site="lms"} @60`, []verdict{{warning, "lms", "upgrade", ""}}},
@@ -132,7 +132,7 @@ var databaseCases = []checkCase{
 		moodle_database_threads_connected{server="b"} 51
 		moodle_database_max_connections{server="a"} 100
 		moodle_database_max_connections{server="b"} 100`,
-		[]verdict{{ok, "", "connections of a", ""}, {warning, "", "connections of b", ""}}},
+		[]verdict{{ok, "", "connections of a", ""}, {warning, "", "connections of b", "MoodleDBConnectionsNearLimit"}}},
 	{"Database", "connections without a limit", `
 		moodle_database_up{server="db"} 1
 		moodle_database_threads_connected{server="db"} 1
@@ -140,12 +140,12 @@ var databaseCases = []checkCase{
 	{"Database", "replica behind", `
 		moodle_threshold{name="db_replication_lag_seconds"} 60
 		moodle_database_replication_running{server="db"} 1
-		moodle_database_replication_lag_seconds{server="db"} 61`, []verdict{{warning, "", "replication", ""}}},
+		moodle_database_replication_lag_seconds{server="db"} 61`, []verdict{{warning, "", "replication", "MoodleDBReplicationLag"}}},
 	{"Database", "replica up to date", `
 		moodle_threshold{name="db_replication_lag_seconds"} 60
 		moodle_database_replication_running{server="db"} 1
 		moodle_database_replication_lag_seconds{server="db"} 60`, []verdict{{ok, "", "replication", ""}}},
-	{"Database", "replica stopped", `moodle_database_replication_running{server="db"} 0`, []verdict{{critical, "", "replication", ""}}},
+	{"Database", "replica stopped", `moodle_database_replication_running{server="db"} 0`, []verdict{{critical, "", "replication", "MoodleDBReplicationStopped"}}},
 	{"Database", "replica without lag", `moodle_database_replication_running{server="db"} 1`, []verdict{{unknown, "", "replication", ""}}},
 	{"Database", "replica without a limit", `
 		moodle_database_replication_running{server="db"} 1

@@ -21,7 +21,7 @@ var webCases = []checkCase{
 		moodle_web_probe_duration_seconds{site="lms"} 3`, []verdict{{ok, "lms", "login page", ""}}},
 	{"Web", "slower than the limit", visited + `
 		moodle_web_probe_success{site="lms"} 1
-		moodle_web_probe_duration_seconds{site="lms"} 3.01`, []verdict{{warning, "lms", "login page", ""}}},
+		moodle_web_probe_duration_seconds{site="lms"} 3.01`, []verdict{{warning, "lms", "login page", "MoodleWebSlow"}}},
 	{"Web", "without a limit", lms + `
 		moodle_web_probe_success{site="lms"} 1
 		moodle_web_probe_duration_seconds{site="lms"} 1`, []verdict{{unknown, "lms", "login page", ""}}},
@@ -29,25 +29,25 @@ var webCases = []checkCase{
 	{"Web", "phases", visited + `moodle_web_probe_phase_duration_seconds{site="lms",phase="tls"} 0.1`, []verdict{{info, "lms", "phases", ""}}},
 	{"Web", "not to be had", visited + `
 		moodle_web_probe_success{site="lms"} 0
-		moodle_web_probe_duration_seconds{site="lms"} 0.1`, []verdict{{critical, "lms", "login page", ""}}},
+		moodle_web_probe_duration_seconds{site="lms"} 0.1`, []verdict{{critical, "lms", "login page", "MoodleWebProbeFailing"}}},
 	{"Web", "closed as planned", visited + `
 		moodle_web_probe_success{site="lms"} 0
-		moodle_maintenance_planned_until_timestamp_seconds{site="lms"} @60`, []verdict{{warning, "lms", "login page", ""}}},
+		moodle_maintenance_planned_until_timestamp_seconds{site="lms"} @60`, []verdict{{warning, "lms", "login page", "MoodleMaintenanceActive"}}},
 	{"Web", "closed longer than planned", visited + `
 		moodle_web_probe_success{site="lms"} 0
-		moodle_maintenance_planned_until_timestamp_seconds{site="lms"} @-1`, []verdict{{critical, "lms", "login page", ""}}},
+		moodle_maintenance_planned_until_timestamp_seconds{site="lms"} @-1`, []verdict{{critical, "lms", "login page", "MoodleWebProbeFailing"}}},
 	{"Web", "pool below the limit", fpm + `
 		moodle_phpfpm_listen_queue{server="8.2",pool="www"} 0
 		moodle_phpfpm_processes{server="8.2",pool="www",state="active"} 18`, []verdict{{ok, "", "PHP-FPM 8.2 www", ""}}},
 	{"Web", "pool at the limit", fpm + `
 		moodle_phpfpm_listen_queue{server="8.2",pool="www"} 0
-		moodle_phpfpm_processes{server="8.2",pool="www",state="active"} 19`, []verdict{{warning, "", "PHP-FPM 8.2 www", ""}}},
+		moodle_phpfpm_processes{server="8.2",pool="www",state="active"} 19`, []verdict{{warning, "", "PHP-FPM 8.2 www", "MoodleFPMSaturated"}}},
 	{"Web", "pool full, users wait", fpm + `
 		moodle_phpfpm_listen_queue{server="8.2",pool="www"} 1
-		moodle_phpfpm_processes{server="8.2",pool="www",state="active"} 19`, []verdict{{critical, "", "PHP-FPM 8.2 www", ""}}},
+		moodle_phpfpm_processes{server="8.2",pool="www",state="active"} 19`, []verdict{{critical, "", "PHP-FPM 8.2 www", "MoodleFPMQueueing"}}},
 	{"Web", "requests wait beside free children", fpm + `
 		moodle_phpfpm_listen_queue{server="8.2",pool="www"} 1
-		moodle_phpfpm_processes{server="8.2",pool="www",state="active"} 18`, []verdict{{warning, "", "PHP-FPM 8.2 www", ""}}},
+		moodle_phpfpm_processes{server="8.2",pool="www",state="active"} 18`, []verdict{{warning, "", "PHP-FPM 8.2 www", "MoodleFPMQueueing"}}},
 	{"Web", "queue of a unix socket not known", fpm + `
 		moodle_phpfpm_processes{server="8.2",pool="www",state="active"} 18`, []verdict{{ok, "", "PHP-FPM 8.2 www", ""}}},
 	{"Web", "size of the pool not known", `
@@ -59,7 +59,7 @@ var webCases = []checkCase{
 		moodle_phpfpm_up{server="8.2",pool="exam"} 1
 		moodle_phpfpm_listen_queue{server="8.2",pool="exam"} 1
 		moodle_phpfpm_processes{server="8.2",pool="exam",state="active"} 1`,
-		[]verdict{{info, "", "PHP-FPM 8.2 www", ""}, {ok, "", "PHP-FPM 8.2 api", ""}, {critical, "", "PHP-FPM 8.2 exam", ""}}},
+		[]verdict{{info, "", "PHP-FPM 8.2 www", ""}, {ok, "", "PHP-FPM 8.2 api", ""}, {critical, "", "PHP-FPM 8.2 exam", "MoodleFPMQueueing"}}},
 	{"Web", "children not known", fpm + `moodle_phpfpm_listen_queue{server="8.2",pool="www"} 0`, []verdict{{unknown, "", "PHP-FPM 8.2 www", ""}}},
 	// What the host was not told yet is a warning with the way out, never critical or unknown for ever.
 	{"Web", "neither pool nor nginx tells its status", `
@@ -77,7 +77,7 @@ var webCases = []checkCase{
 var redisCases = []checkCase{
 	{"Redis", "nothing known", ``, []verdict{{unknown, "", "servers", ""}}},
 	{"Redis", "none needed", `moodle_scrape_collector_success{collector="redis"} 1`, []verdict{{info, "", "servers", ""}}},
-	{"Redis", "down", `moodle_redis_up{server="a",role="session"} 0`, []verdict{{critical, "", "a", ""}}},
+	{"Redis", "down", `moodle_redis_up{server="a",role="session"} 0`, []verdict{{critical, "", "a", "MoodleRedisDown"}}},
 	{"Redis", "memory not known", `moodle_redis_up{server="a",role="cache"} 1`, []verdict{{unknown, "", "a", ""}}},
 	{"Redis", "without a limit of its memory", `
 		moodle_redis_up{server="a",role="cache"} 1
@@ -89,7 +89,7 @@ var redisCases = []checkCase{
 		moodle_redis_memory_used_bytes{server="a",role="session"} 90
 		moodle_redis_up{server="b",role="cache"} 1
 		moodle_redis_memory_max_bytes{server="b",role="cache"} 100
-		moodle_redis_memory_used_bytes{server="b",role="cache"} 91`, []verdict{{ok, "", "a", ""}, {warning, "", "b", ""}}},
+		moodle_redis_memory_used_bytes{server="b",role="cache"} 91`, []verdict{{ok, "", "a", ""}, {warning, "", "b", "MoodleRedisMemoryNearLimit"}}},
 	{"Redis", "evicted once, with room now", `
 		moodle_redis_up{server="a",role="session"} 1
 		moodle_redis_memory_max_bytes{server="a",role="session"} 100
@@ -120,9 +120,9 @@ moodle_backup_offsite_enabled{site="lms"} 1
 
 var rehearsalCases = []checkCase{
 	{"Backups", "copy not wanted", backup + `moodle_backup_offsite_enabled{site="lms"} 0`, []verdict{{info, "lms", "off-site copy", ""}}},
-	{"Backups", "never copied", copied, []verdict{{warning, "lms", "off-site copy", ""}}},
+	{"Backups", "never copied", copied, []verdict{{warning, "lms", "off-site copy", "MoodleBackupOffsiteNeverSucceeded"}}},
 	{"Backups", "copied at the limit", copied + `moodle_backup_offsite_last_success_timestamp_seconds{site="lms"} @-691200`, []verdict{{ok, "lms", "off-site copy", ""}}},
-	{"Backups", "copied too long ago", copied + `moodle_backup_offsite_last_success_timestamp_seconds{site="lms"} @-691201`, []verdict{{critical, "lms", "off-site copy", ""}}},
+	{"Backups", "copied too long ago", copied + `moodle_backup_offsite_last_success_timestamp_seconds{site="lms"} @-691201`, []verdict{{critical, "lms", "off-site copy", "MoodleBackupOffsiteStale"}}},
 	{"Backups", "copied in the future", copied + `moodle_backup_offsite_last_success_timestamp_seconds{site="lms"} @61`, []verdict{{unknown, "lms", "off-site copy", ""}}},
 	{"Backups", "copied, without a limit", `
 		moodle_backup_enabled{site="lms"} 1
@@ -135,9 +135,9 @@ var rehearsalCases = []checkCase{
 		moodle_restore_drill_last_success_timestamp_seconds{site="lms"} @-1000`, []verdict{{ok, "lms", "restore drill", ""}}},
 	{"Backups", "rehearsed too long ago", backup + `
 		moodle_restore_drill_max_age_seconds{site="lms"} 1000
-		moodle_restore_drill_last_success_timestamp_seconds{site="lms"} @-1001`, []verdict{{warning, "lms", "restore drill", ""}}},
+		moodle_restore_drill_last_success_timestamp_seconds{site="lms"} @-1001`, []verdict{{warning, "lms", "restore drill", "MoodleRestoreDrillTooOld"}}},
 	{"Backups", "rehearsed in the future", backup + `moodle_restore_drill_last_success_timestamp_seconds{site="lms"} @61`, []verdict{{unknown, "lms", "restore drill", ""}}},
 	{"Backups", "rehearsal failed", backup + `
 		moodle_restore_drill_last_result{site="lms"} 0
-		moodle_restore_drill_last_success_timestamp_seconds{site="lms"} @-60`, []verdict{{critical, "lms", "restore drill", ""}}},
+		moodle_restore_drill_last_success_timestamp_seconds{site="lms"} @-60`, []verdict{{critical, "lms", "restore drill", "MoodleRestoreDrillFailed"}}},
 }

@@ -94,7 +94,7 @@ func tasks(v *view, site string) []Line {
 		return []Line{{Level: OK, Subject: "tasks", Value: value}}
 	}
 	return []Line{{
-		Level: Warning, Subject: "tasks", Value: value,
+		Level: Warning, Subject: "tasks", Value: value, Runbook: "MoodleTaskFailing",
 		Advice: fmt.Sprintf("%s has failed again and again, and Moodle waits %s before the next try. "+
 			"Its error stands under Site administration, Server, Tasks, Task logs.", names[0], span(delays[0].value)),
 	}}

@@ -68,7 +68,7 @@ func connections(v *view) []Line {
 			lines = append(lines, noThreshold(subject, value, "db_connections_ratio"))
 		case open/most > limit:
 			lines = append(lines, Line{
-				Level: Warning, Subject: subject, Value: value,
+				Level: Warning, Subject: subject, Value: value, Runbook: "MoodleDBConnectionsNearLimit",
 				Advice: "When none is left, users see \"Database connection failed\". The sum of `pm.max_children` of all PHP-FPM pools plus cron must stay below max_connections.",
 			})
 		default:
@@ -89,7 +89,7 @@ func replication(v *view) []Line {
 		switch {
 		case running.value == 0:
 			lines = append(lines, Line{
-				Level: Critical, Subject: subject, Value: "stopped",
+				Level: Critical, Subject: subject, Value: "stopped", Runbook: "MoodleDBReplicationStopped",
 				Advice: "The replica no longer follows its source and grows older. `SHOW REPLICA STATUS` on it names the error.",
 			})
 		case !known:
@@ -98,7 +98,7 @@ func replication(v *view) []Line {
 			lines = append(lines, noThreshold(subject, span(lag)+" behind", "db_replication_lag_seconds"))
 		case lag > limit:
 			lines = append(lines, Line{
-				Level: Warning, Subject: subject, Value: span(lag) + " behind",
+				Level: Warning, Subject: subject, Value: span(lag) + " behind", Runbook: "MoodleDBReplicationLag",
 				Advice: "Whatever reads from the replica sees old data. Look for a long transaction or a slow disk on it.",
 			})
 		default:

@@ -23,7 +23,7 @@ func collectors(v *view) []Line {
 			why = "see the exporter's log: `journalctl -u moodle-exporter -n 50`"
 		}
 		lines = append(lines, Line{
-			Level: Warning, Subject: "collector " + name, Value: "failing",
+			Level: Warning, Subject: "collector " + name, Value: "failing", Runbook: "MoodleCollectorFailing",
 			Advice: "What it should watch is not watched, or not wholly. The error: " + why,
 		})
 	}
@@ -70,7 +70,7 @@ func configuration(v *view) []Line {
 		return nil
 	}
 	return []Line{{
-		Level: Warning, Subject: "configuration", Value: "the last reload failed",
+		Level: Warning, Subject: "configuration", Value: "the last reload failed", Runbook: "MoodleConfigReloadFailed",
 		Advice: "The old configuration is still in force. `moodle-exporter config check` names the line to correct; then `systemctl reload moodle-exporter`.",
 	}}
 }

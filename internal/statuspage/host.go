@@ -29,7 +29,7 @@ func memory(v *view) []Line {
 		return []Line{noThreshold("memory", value, "memory_available_ratio")}
 	case available/total < limit:
 		return []Line{{
-			Level: Warning, Subject: "memory", Value: value,
+			Level: Warning, Subject: "memory", Value: value, Runbook: "MoodleHostMemoryLow",
 			Advice: "When memory runs out the kernel kills programs, often the database. PHP-FPM's `pm.max_children` times the size of a worker must fit beside the database's buffer pool.",
 		}}
 	}
@@ -53,10 +53,13 @@ func filesystems(v *view) []Line {
 	return lines
 }
 
-const diskRunbook = "MoodleDiskSpaceLow"
+const (
+	lowRunbook      = "MoodleDiskSpaceLow"
+	criticalRunbook = "MoodleDiskSpaceCritical"
+)
 
-// filesystem agrees with MoodleDiskSpaceLow and goes on where that stops: the same shortage is critical below
-// a second limit, and what hangs or became read-only is in trouble at any size.
+// filesystem agrees with MoodleDiskSpaceLow and MoodleDiskSpaceCritical; what hangs or became read-only is in trouble
+// at any size.
 func filesystem(v *view, mount string, used bool) Line {
 	responding, asked := v.get("host_filesystem_responding", "mountpoint", mount)
 	readonly, known := v.get("host_filesystem_readonly", "mountpoint", mount)
@@ -64,13 +67,13 @@ func filesystem(v *view, mount string, used bool) Line {
 	case !asked:
 		return missing(mount, "host_filesystem_responding")
 	case responding == 0 && used:
-		return Line{Level: Critical, Subject: mount, Value: "does not answer", Advice: "Whatever touches it hangs: the site, its database or its backups. Look at the disk or the network share: `findmnt " + shellWord(mount) + "`, `dmesg | tail`."}
+		return Line{Level: Critical, Subject: mount, Value: "does not answer", Runbook: "MoodleDiskNotResponding", Advice: "Whatever touches it hangs: the site, its database or its backups. Look at the disk or the network share: `findmnt " + shellWord(mount) + "`, `dmesg | tail`."}
 	case responding == 0:
 		return Line{Level: Warning, Subject: mount, Value: "does not answer", Advice: "Whatever touches it hangs, but Moodle does not use it. Look at the disk or the network share: `findmnt " + shellWord(mount) + "`, `dmesg | tail`."}
 	case !known:
 		return missing(mount, "host_filesystem_readonly")
 	case readonly == 1 && used:
-		return Line{Level: Critical, Subject: mount, Value: "read-only", Advice: "Nothing can be written on it; the kernel does this after disk errors. Look at `dmesg | tail` and at the disk before you remount it."}
+		return Line{Level: Critical, Subject: mount, Value: "read-only", Runbook: "MoodleDiskReadOnly", Advice: "Nothing can be written on it; the kernel does this after disk errors. Look at `dmesg | tail` and at the disk before you remount it."}
 	case readonly == 1:
 		return Line{Level: Info, Subject: mount, Value: "read-only"}
 	}
@@ -93,12 +96,12 @@ func space(v *view, mount string) Line {
 	case !set:
 		return noThreshold(mount, value, "disk_free_ratio_warning")
 	case free/total < low:
-		level := Warning
+		level, runbook := Warning, lowRunbook
 		if free/total < lowest {
-			level = Critical
+			level, runbook = Critical, criticalRunbook
 		}
 		return Line{
-			Level: level, Subject: mount, Value: value, Runbook: diskRunbook,
+			Level: level, Subject: mount, Value: value, Runbook: runbook,
 			Advice: "When it is full, whatever lies on it stops. Find what grew with `du -xh --max-depth=2 " + shellWord(mount) + " | sort -h | tail -20`; the runbook says what may go.",
 		}
 	}
@@ -112,7 +115,7 @@ func inodes(v *view, mount, value string) Line {
 	free, measured := v.get("host_filesystem_files_free", "mountpoint", mount)
 	if bounded && measured && most > 0 && free/most < few {
 		return Line{
-			Level: Warning, Subject: mount, Value: fmt.Sprintf("%s, but only %s of the inodes", value, percent(free/most)),
+			Level: Warning, Subject: mount, Value: fmt.Sprintf("%s, but only %s of the inodes", value, percent(free/most)), Runbook: "MoodleDiskInodesLow",
 			Advice: "Without inodes no file can be made, however much space is free. Sessions, caches and temp directories with millions of files are the usual cause: `du --inodes -x --max-depth=2 " + shellWord(mount) + " | sort -n | tail`.",
 		}
 	}

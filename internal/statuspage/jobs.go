@@ -7,7 +7,7 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
 )
 
-// jobs judges every job that has ever run. For backups this agrees with MoodleBackupFailed.
+// jobs judges every job that has ever run. It agrees with the alerts of jobRunbooks.
 func jobs(v *view) []Line {
 	known := v.pairs("site", "name", "job_running", "job_last_result")
 	if len(known) == 0 && v.is(1, "scrape_collector_success", "collector", "job") {
@@ -20,6 +20,12 @@ func jobs(v *view) []Line {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// jobRunbooks are the alerts about failed jobs.
+var jobRunbooks = map[string]string{
+	"backup": "MoodleBackupFailed", "update": "MoodleUpdateFailed", "restore": "MoodleRestoreFailed", "drill": "MoodleRestoreDrillFailed",
+	"copy": "MoodleJobFailed", "maintain": "MoodleJobFailed", "prune": "MoodleJobFailed", "verify": "MoodleJobFailed",
 }
 
 func job(v *view, site, name string) Line {
@@ -37,9 +43,9 @@ func job(v *view, site, name string) Line {
 		Level: Warning, Value: ended(v, site, name, failed),
 		Advice: strings.TrimSpace(v.reason(site, name) + fmt.Sprintf(" Its log is shown by `moodle-exporter jobs show`; correct what it names, then run %s again.", name)),
 	}
+	line.Runbook = jobRunbooks[name]
 	switch name {
 	case "backup":
-		line.Runbook = "MoodleBackupFailed"
 		line.Advice = "Earlier backups are untouched, but nothing newer can be restored. " + line.Advice
 	case "update", "restore":
 		line.Level = Critical // it may have left the site half-way

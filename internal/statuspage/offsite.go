@@ -11,7 +11,7 @@ func offsite(v *view, site string) []Line {
 	advice := "If this host and its disks were lost now, what was not copied would be lost with them. Is the other place reachable, not full, and are its keys still good? `moodle-exporter jobs` shows how the last copy ended."
 	last, made := v.get("backup_offsite_last_success_timestamp_seconds", "site", site)
 	if !made {
-		return []Line{{Level: Warning, Subject: subject, Value: "none yet", Advice: advice}}
+		return []Line{{Level: Warning, Subject: subject, Value: "none yet", Runbook: "MoodleBackupOffsiteNeverSucceeded", Advice: advice}}
 	}
 	age, sensible := v.age(last)
 	value := span(age) + " old"
@@ -27,7 +27,7 @@ func offsite(v *view, site string) []Line {
 		line.Value = value
 		return []Line{line}
 	case age > limit:
-		return []Line{{Level: Critical, Subject: subject, Value: fmt.Sprintf("%s, at most %s", value, span(limit)), Advice: advice}}
+		return []Line{{Level: Critical, Subject: subject, Value: fmt.Sprintf("%s, at most %s", value, span(limit)), Runbook: "MoodleBackupOffsiteStale", Advice: advice}}
 	}
 	return []Line{{Level: OK, Subject: subject, Value: value}}
 }
@@ -45,7 +45,7 @@ func drill(v *view, site string) []Line {
 	switch {
 	case v.is(0, "restore_drill_last_result", "site", site):
 		return []Line{{
-			Level: Critical, Subject: subject, Value: "failed",
+			Level: Critical, Subject: subject, Value: "failed", Runbook: "MoodleRestoreDrillFailed",
 			Advice: "The backup could not be restored when that was tried: count it as no backup. `moodle-exporter jobs` shows the run and its log.",
 		}}
 	case !made:
@@ -54,7 +54,7 @@ func drill(v *view, site string) []Line {
 		return []Line{futureTime(subject)}
 	case limited && age > limit:
 		return []Line{{
-			Level: Warning, Subject: subject, Value: fmt.Sprintf("%s, at most %s", value, span(limit)),
+			Level: Warning, Subject: subject, Value: fmt.Sprintf("%s, at most %s", value, span(limit)), Runbook: "MoodleRestoreDrillTooOld",
 			Advice: fmt.Sprintf("That these backups come back was last shown long ago. Run `moodle-exporter drill` for %s as root.", site),
 		}}
 	}

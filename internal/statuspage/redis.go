@@ -30,7 +30,7 @@ func redisServer(v *view, up float64, server, role string) Line {
 	}
 	if up == 0 {
 		return Line{
-			Level: Critical, Value: "does not let the exporter in" + keeps,
+			Level: Critical, Value: "does not let the exporter in" + keeps, Runbook: "MoodleRedisDown",
 			Advice: "If the server is down, nobody whose session lies in it can work, and pages without their caches are slow or broken; if only the exporter is refused, the sites work and this is not watched: " +
 				"name its password_file under redis: in the configuration." + v.because("redis"),
 		}
@@ -54,7 +54,7 @@ func redisServer(v *view, up float64, server, role string) Line {
 		if role == "session" || role == "both" {
 			advice = "When it is full it drops keys or refuses new ones, as maxmemory-policy says: users are logged out, or cannot log in."
 		}
-		return Line{Level: Warning, Value: value, Advice: advice + " Raise maxmemory if the host has the memory, and keep sessions and caches in servers of their own."}
+		return Line{Level: Warning, Value: value, Runbook: "MoodleRedisMemoryNearLimit", Advice: advice + " Raise maxmemory if the host has the memory, and keep sessions and caches in servers of their own."}
 	}
 	return Line{Level: OK, Value: value}
 }

@@ -63,7 +63,7 @@ func open(v *view, site string) []Line {
 				Advice: "Users see the maintenance page until the job is done. Nothing to do unless it takes longer than planned.",
 			}}
 		}
-		return []Line{{Level: Critical, Subject: "open", Value: "closed for maintenance (" + kind + ")", Advice: advice[kind]}}
+		return []Line{{Level: Critical, Subject: "open", Value: "closed for maintenance (" + kind + ")", Runbook: "MoodleLeftInMaintenance", Advice: advice[kind]}}
 	}
 	for _, kind := range []string{"cli", "admin"} {
 		if _, known := v.get("maintenance_mode", "site", site, "kind", kind); !known {
@@ -88,7 +88,7 @@ func upgrade(v *view, site string) []Line {
 		return []Line{{Level: Warning, Subject: "upgrade", Value: fmt.Sprintf("pending, a job is at it for another %s", span(until-v.now)), Advice: "Nothing to do unless the job takes longer than planned."}}
 	}
 	return []Line{{
-		Level: Critical, Subject: "upgrade", Value: "pending",
+		Level: Critical, Subject: "upgrade", Value: "pending", Runbook: "MoodleUpgradePending",
 		Advice: "The code is newer than the database: cron is suspended and administrators are sent to the upgrade page. Make a backup, then run as the web user `php admin/cli/upgrade.php`.",
 	}}
 }

@@ -20,12 +20,12 @@ func loginPage(v *view, site string) []Line {
 	switch {
 	case success == 0 && planned:
 		return []Line{{
-			Level: Warning, Subject: subject, Value: value + ", closed by a job",
+			Level: Warning, Subject: subject, Value: value + ", closed by a job", Runbook: "MoodleMaintenanceActive",
 			Advice: fmt.Sprintf("Users see the maintenance page, planned for another %s. Nothing to do unless it takes longer.", span(until-v.now)),
 		}}
 	case success == 0:
 		return []Line{{
-			Level: Critical, Subject: subject, Value: value,
+			Level: Critical, Subject: subject, Value: value, Runbook: "MoodleWebProbeFailing",
 			Advice: "A user does not get in. A service or the database that is down, a certificate that browsers refuse and maintenance mode are lines of their own here; " +
 				"else open the address in a browser, then look at the web server's error log and, with `journalctl -u moodle-exporter -n 50`, at what the exporter met.",
 		}}
@@ -35,7 +35,7 @@ func loginPage(v *view, site string) []Line {
 		return []Line{noThreshold(subject, value, "web_slow_seconds")}
 	case took > limit:
 		return []Line{{
-			Level: Warning, Subject: subject, Value: fmt.Sprintf("%s, more than %s", value, brief(limit)),
+			Level: Warning, Subject: subject, Value: fmt.Sprintf("%s, more than %s", value, brief(limit)), Runbook: "MoodleWebSlow",
 			Advice: "Users wait. Which phase takes the time stands beside it: a long processing points at PHP-FPM without free children, at the database or at a slow disk.",
 		}}
 	}

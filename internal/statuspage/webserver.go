@@ -50,14 +50,14 @@ func pool(v *view, up float64, labels ...string) Line {
 	const fewChildren = "Look for slow pages first (slow log, database, disk); more `pm.max_children` help only while memory lasts, as each child takes its share."
 	switch {
 	case queued && waiting > 0 && full:
-		return Line{Level: Critical, Value: value, Advice: "Users wait for a free child. " + fewChildren}
+		return Line{Level: Critical, Value: value, Runbook: "MoodleFPMQueueing", Advice: "Users wait for a free child. " + fewChildren}
 	case queued && waiting > 0:
-		return Line{Level: Warning, Value: value, Advice: "Requests wait although the pool may have more children: for a moment that is nothing, for longer see PHP-FPM's log."}
+		return Line{Level: Warning, Value: value, Runbook: "MoodleFPMQueueing", Advice: "Requests wait although the pool may have more children: for a moment that is nothing, for longer see PHP-FPM's log."}
 	case !bounded && !queued:
 		// A pool on another host, or in a container: its file is not here to be read, and never will be.
 		return Line{Level: Info, Value: value + "; how many it may have is not known"}
 	case bounded && full:
-		return Line{Level: Warning, Value: value, Advice: "The next users will have to wait. " + fewChildren}
+		return Line{Level: Warning, Value: value, Runbook: "MoodleFPMSaturated", Advice: "The next users will have to wait. " + fewChildren}
 	}
 	return Line{Level: OK, Value: value}
 }
