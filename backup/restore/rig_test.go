@@ -79,6 +79,7 @@ type rig struct {
 	etc   string // configuration of the host
 	log   *bytes.Buffer
 	entry config.Site
+	undo  []func() // of what a test has forged
 }
 
 func newRig(t testing.TB, o stand.SiteOptions) *rig {
