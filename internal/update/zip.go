@@ -61,11 +61,11 @@ func (w *rewriter) zipEntry(entry *zip.File, made map[string]bool) error {
 		return err
 	}
 	defer content.Close()
-	if err := w.to.WriteHeader(w.header(name, tar.TypeReg, int64(size), mode&0o111 != 0, entry.Modified)); err != nil {
+	if err := w.to.WriteHeader(w.header(name, tar.TypeReg, int64(size), mode&0o111 != 0, entry.Modified)); err != nil { //nolint:gosec // bounded by the caller
 		return err
 	}
 	// Exactly as much as is announced; the reader compares the checksum at its end.
-	if _, err := io.CopyN(w.to, content, int64(size)); err != nil {
+	if _, err := io.CopyN(w.to, content, int64(size)); err != nil { //nolint:gosec // bounded by the caller
 		return fmt.Errorf("read %q: %w", entry.Name, err)
 	}
 	if n, err := content.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
