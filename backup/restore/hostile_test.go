@@ -63,9 +63,6 @@ func sum(content []byte) string {
 	return hex.EncodeToString(digest[:])
 }
 
-func directory(name string) *tar.Header {
-	return &tar.Header{Name: name, Typeflag: tar.TypeDir, Mode: 0o755}
-}
 func file(name string) *tar.Header {
 	return &tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644}
 }

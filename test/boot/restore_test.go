@@ -138,6 +138,9 @@ END
 	if last := p.look(t.Context()); last != loginPage {
 		t.Errorf("after the restore there is %s", last)
 	}
+	if slices.Contains(seen, "502 Bad Gateway") {
+		t.Logf("nginx says: %s", p.sh(t, "grep upstream /var/log/nginx/error.log | tail -5"))
+	}
 	// While PHP-FPM reloads, nginx may find nobody for a moment.
 	seen = slices.Compact(slices.DeleteFunc(seen, func(what string) bool { return strings.HasPrefix(what, "502 ") }))
 	if one.intact && !slices.Equal(seen, []string{loginPage, maintenance, loginPage}) {
