@@ -16,8 +16,9 @@ func TestNothingBeginsOnAHalfDoneSite(t *testing.T) {
 		backup, restore     bool // are refused
 	}{
 		{"nothing", "jobs/lms/backup.json", "{}", false, false},
-		{"an update that was broken off", "update/lms/20260301T040000Z.json", "{}", false, true},
-		{"one of another site", "update/other/20260301T040000Z.json", "{}", false, false},
+		{"an update beside the site", "update/lms/20260301T040000Z.json", `{"format":1,"site":"lms","phase":"staging"}`, false, false},
+		{"an update in the middle", "update/lms/20260301T040000Z.json", `{"format":1,"site":"lms","phase":"upgrading"}`, true, true},
+		{"one of another site", "update/other/20260301T040000Z.json", `{"format":1,"site":"other","phase":"upgrading"}`, false, false},
 		{"a restore beside the site", "restore/lms/20260301T040000Z.json", `{"format":1,"site":"lms","phase":"staging"}`, false, false},
 		{"a restore half exchanged", "restore/lms/20260301T040000Z.json", `{"format":1,"site":"lms","phase":"switching"}`, true, false},
 		{"a restore just opened", "restore/lms/20260301T040000Z.json", `{"format":1,"site":"lms","phase":"visiting"}`, true, false},
