@@ -42,7 +42,8 @@ func openDescriptors(t *testing.T) int {
 	return len(entries)
 }
 
-// TestCompare: every content file once, in order, each with what the pool has of it, and nothing stays open.
+// TestCompare: every content file once, in order, each with what the pool has of it, and nothing stays open. It
+// counts the descriptors of the whole program, so no other test may run beside it.
 func TestCompare(t *testing.T) {
 	site, own := t.TempDir(), t.TempDir()
 	want := map[blob]bool{}
