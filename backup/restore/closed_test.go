@@ -40,11 +40,12 @@ func TestNobodyWorksOnWhileTheSiteIsExchanged(t *testing.T) {
 	own, err := sql.Open("mysql", r.ownDSN())
 	r.must(err)
 	defer own.Close()
-	idle, err := own.Begin()
+	// This one holds no lock: nothing would stumble over it.
+	idle, err := own.Conn(t.Context())
 	r.must(err)
+	read, write := "SELECT COUNT(*) FROM "+r.site.Prefix+"user", "UPDATE "+r.site.Prefix+"user SET lastaccess = 1"
 	var users int
-	r.must(idle.QueryRow("SELECT COUNT(*) FROM " + r.site.Prefix + "user").Scan(&users))
-
+	r.must(idle.QueryRowContext(t.Context(), read).Scan(&users))
 	result, err := r.restore(r.options(manifest))
 	r.must(err)
 	select {
@@ -56,7 +57,17 @@ func TestNobodyWorksOnWhileTheSiteIsExchanged(t *testing.T) {
 		t.Error("the task is still at work")
 		_ = worker.Process.Kill()
 	}
-	if _, err := idle.Exec("UPDATE " + r.site.Prefix + "user SET lastaccess = 1"); err == nil {
+	if _, err := idle.ExecContext(t.Context(), write); err == nil {
+		t.Error("a connection from before writes to the restored tables")
+	}
+	r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &testRun{}))
+
+	transaction, err := own.Begin()
+	r.must(err)
+	r.must(transaction.QueryRow(read).Scan(&users))
+	result, err = r.restore(r.options(manifest))
+	r.must(err)
+	if _, err := transaction.Exec(write); err == nil {
 		t.Error("a transaction from before writes to the restored tables")
 	}
 	r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &testRun{}))

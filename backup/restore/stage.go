@@ -32,6 +32,9 @@ func (r *restoration) prepare(ctx context.Context) (err error) {
 	}
 	r.target = r.plan.target
 	r.result.Notes = r.plan.Notes
+	for _, note := range r.plan.Notes {
+		r.Logger.Info("to be known beforehand", "note", note)
+	}
 	r.run.SetTotal(r.work())
 	r.journal = newJournal(r.StateDir, r.Reader.Manifest.Site, r.run.ID(), r.Group)
 	r.journal.Backup, r.journal.Phase = r.Reader.Manifest.ID, Staging
