@@ -7,7 +7,20 @@ func watchingSituations() []situation {
 			conditions: []condition{
 				{series: "moodle_scrape_collector_success", bad: "0", good: "1"},
 			},
+			others: []string{`moodle_database_up{server="db1"} 0`},
 			silent: []string{"4m"}, fires: "14m",
+		},
+		{
+			alert: "MoodleCollectorFailing", name: "although the database answers",
+			conditions: []condition{
+				{series: `moodle_scrape_collector_success{collector="site"}`, bad: "0", good: "1"},
+				{series: "moodle_database_up", bad: "1", good: "0"},
+			},
+			others: []string{
+				`moodle_scrape_collector_success{instance="web9:10059", collector="site"} 0`,
+				`moodle_database_up{instance="web9:10059"} 1 0 1`,
+			},
+			shared: []string{"server"}, silent: []string{"4m"}, fires: "14m",
 		},
 		{
 			alert: "MoodleConfigReloadFailed",

@@ -19,9 +19,27 @@ import (
 // killDatabase is kill -9 of the server process.
 func killDatabase(_ *testing.T, h *host) { h.database.Kill() }
 
+// startDatabase starts the exporter anew as well: some of what it asks the database it asks every five minutes, whatever the
+// speed of the rules.
 func startDatabase(t *testing.T, h *host) {
 	t.Helper()
 	must(t, h.database.Start())
+	h.restartExporter(t)
+}
+
+// closeSite leaves the site lms in maintenance mode, as an update by hand does that somebody forgot.
+func closeSite(t *testing.T, h *host) {
+	t.Helper()
+	if out, err := h.lms.CLI(t.Context(), "maintenance", "--enable").CombinedOutput(); err != nil {
+		t.Fatalf("maintenance.php: %v: %s", err, out)
+	}
+}
+
+func openSite(t *testing.T, h *host) {
+	t.Helper()
+	if out, err := h.lms.CLI(t.Context(), "maintenance", "--disable").CombinedOutput(); err != nil {
+		t.Fatalf("maintenance.php: %v: %s", err, out)
+	}
 }
 
 // ageBackup makes the newest backup of the site lms nine days old: by its name and by its manifest. The
@@ -77,7 +95,7 @@ func renewCertificate(t *testing.T, h *host) {
 func renew(t *testing.T, h *host, o stand.CertificateOptions) {
 	t.Helper()
 	must(t, h.nginx.Renew(t.Context(), o))
-	h.reload(t)
+	h.restartExporter(t) // which trusts the certificate that lies there when it starts
 }
 
 // stopCron lets the cron of the site exam have started for the last time twenty minutes ago.

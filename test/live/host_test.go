@@ -25,6 +25,7 @@ type host struct {
 	binary   string
 	flags    []string
 	database *stand.MariaDBServer
+	fpm      *stand.PHPFPMServer
 	nginx    *stand.NginxServer
 	lms      *stand.Site
 	exam     *stand.Site
@@ -48,10 +49,10 @@ func startHost(t *testing.T, binary string) *host {
 		*site, err = stand.NewSite(t.Context(), h.dir, h.database, stand.SiteOptions{Name: name, Socket: true, WWWRoot: url + "/" + name})
 		must(t, err)
 	}
-	fpm, err := stand.StartPHPFPM(t.Context(), h.dir)
+	h.fpm, err = stand.StartPHPFPM(t.Context(), h.dir)
 	must(t, err)
-	closing(t, fpm)
-	h.nginx, err = stand.StartNginx(t.Context(), h.dir, h.lms, fpm, stand.NginxOptions{Port: port})
+	closing(t, h.fpm)
+	h.nginx, err = stand.StartNginx(t.Context(), h.dir, h.lms, h.fpm, stand.NginxOptions{Port: port})
 	must(t, err)
 	closing(t, h.nginx)
 	h.configure(t)
@@ -71,17 +72,22 @@ func (h *host) configure(t *testing.T) {
 	for _, site := range []*stand.Site{h.lms, h.exam} {
 		sites = append(sites, object{
 			"name": site.Name, "dir": site.CodeDir, "user": site.Web.Name,
-			"database": object{"admin": object{"user": h.database.RootUser(), "socket": h.database.Socket}},
+			"database": object{
+				"monitor": object{"user": h.database.RootUser(), "socket": h.database.Socket},
+				"admin":   object{"user": h.database.RootUser(), "socket": h.database.Socket},
+			},
 		})
 	}
 	text, err := yaml.Marshal(object{
 		"sites":        sites,
+		"phpfpm":       []object{{"listen": h.fpm.StatusListen, "path": h.fpm.StatusPath}},
+		"nginx":        []string{h.nginx.StubStatusURL},
 		"certificates": object{"files": []string{filepath.Join(h.dir, "letsencrypt", "*.pem")}},
 		"backup": object{
 			"dir": h.backups(), "config_paths": []string{filepath.Join(h.dir, "nginx", "nginx.conf")},
 			"log_paths": []string{filepath.Join(h.dir, "nginx", "access.log")}, "system_paths": []string{"/etc/os-release"},
 		},
-		"thresholds": object{"disk_free_ratio_warning": 0},
+		"thresholds": object{"disk_free_ratio_warning": 0, "disk_free_ratio_critical": 0, "memory_available_ratio": 0, "cpu_busy_ratio": 2},
 	})
 	must(t, err)
 	file := filepath.Join(h.dir, "moodle-exporter.yml")
@@ -99,11 +105,14 @@ func (h *host) run(t *testing.T, command ...string) {
 	}
 }
 
+// startExporter starts it without what looks at this machine. The login page is visited once a minute whatever the speed
+// of the rules; it has a test of its own.
 func (h *host) startExporter(t *testing.T, port int) {
 	t.Helper()
 	var err error
 	h.exporter, err = stand.StartExporter(t.Context(), h.dir, stand.ExporterOptions{
-		Binary: h.binary, Port: port, Args: append([]string{"--no-collector.service"}, h.flags...),
+		Binary: h.binary, Port: port, Environment: []string{"SSL_CERT_FILE=" + h.nginx.CertificateFile},
+		Args: append([]string{"--no-collector.service", "--no-collector.web"}, h.flags...),
 	})
 	must(t, err)
 }

@@ -39,7 +39,7 @@ type expected struct {
 	suppressed string // an alert that fires as well and must not be mailed
 }
 
-// TestLive breaks four things on two hosts. Each gives the one right mail, and one more when it is
+// TestLive breaks five things on two hosts. Each gives the one right mail, and one more when it is
 // repaired. Restarts of the exporter, when all is well and when nothing is, give none.
 func TestLive(t *testing.T) {
 	t.Parallel()
@@ -57,6 +57,7 @@ func TestLive(t *testing.T) {
 		// Its six components and the whole.
 		{second, ageBackup, makeBackup, expected{subject: "Backup Alert: Backup of site lms is too old (7 alerts)", runbook: "MoodleBackupTooOld"}},
 		{second, stopCron, runCron, expected{subject: "Moodle Alert: Moodle cron of site exam is not running", runbook: "MoodleCronNotRunning"}},
+		{second, closeSite, openSite, expected{subject: "Moodle Alert: Site lms is closed for maintenance", runbook: "MoodleLeftInMaintenance"}},
 		{second, expireCertificate, renewCertificate, expected{
 			subject: "SSL Certificate Alert: Certificate of " + second.nginx.Address + " has expired", runbook: "MoodleCertExpired", suppressed: "MoodleCertExpiringSoon",
 		}},
