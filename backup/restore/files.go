@@ -107,6 +107,10 @@ func (r *restoration) fill(ctx context.Context) error {
 	if err := r.ensureFiledir(); err != nil {
 		return fmt.Errorf("make filedir: %w", err)
 	}
+	r.journal.Scratch = append(r.journal.Scratch, filepath.Join(r.target.filedir, tree.FillName))
+	if err := r.journal.save(); err != nil {
+		return err
+	}
 	root, err := os.OpenRoot(r.target.filedir)
 	if err != nil {
 		return fmt.Errorf("open filedir: %w", err)

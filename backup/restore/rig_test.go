@@ -285,7 +285,7 @@ func (r *rig) tree(dir string) string {
 // nothingLeft looks for what a restore must not leave behind.
 func (r *rig) nothingLeft() {
 	r.t.Helper()
-	for _, dir := range []string{r.dir, r.site.Dataroot} {
+	for _, dir := range []string{r.dir, r.site.Dataroot, filepath.Join(r.site.Dataroot, "filedir")} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			r.t.Fatal(err)

@@ -108,6 +108,9 @@ func (s *site) surviveRestore(t *testing.T, number int, kind kind, restored stri
 	if after := s.whole(t); after != before && after != restored || s.closed(t) {
 		t.Fatalf("after the next run the site is neither that of before nor that of the backup, or closed (%v); the run said: %s", s.closed(t), r.output)
 	}
+	if left, _ := filepath.Glob(s.Dataroot + "/filedir/.mxp-*"); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
 	if out, err := s.CLI(t.Context(), "upgrade", "--is-pending").CombinedOutput(); err != nil {
 		t.Errorf("the site does not start: %v: %s", err, out)
 	}
@@ -136,7 +139,7 @@ func (s *site) oneOfTwo(t *testing.T, before, restored string) {
 	t.Helper()
 	if !s.closed(t) {
 		if now := s.whole(t); now != before && now != restored {
-			t.Fatal("the site is open, and neither that of before nor that of the backup")
+			t.Fatalf("the site is open, and neither that of before nor that of the backup; against that of before: %s", difference(before, now))
 		}
 		return
 	}
@@ -166,6 +169,19 @@ func (s *site) closed(t *testing.T) bool {
 	return err == nil
 }
 
+// difference are the lines of two sites that are not in both, the first few.
+func difference(before, now string) string {
+	var a, b []string
+	if json.Unmarshal([]byte(before), &a) != nil || json.Unmarshal([]byte(now), &b) != nil {
+		return "not to be told"
+	}
+	lacks := func(all []string) func(string) bool {
+		return func(line string) bool { return slices.Contains(all, line) }
+	}
+	gone, come := slices.DeleteFunc(slices.Clone(a), lacks(b)), slices.DeleteFunc(b, lacks(a))
+	return fmt.Sprintf("gone %q, come %q", gone[:min(len(gone), 5)], come[:min(len(come), 5)])
+}
+
 // moveOn changes rows, code and data, so that the site is another one than that of the backup.
 func (s *site) moveOn(t *testing.T, number int) {
 	t.Helper()
@@ -180,7 +196,7 @@ func (s *site) moveOn(t *testing.T, number int) {
 func (s *site) discard(t *testing.T) {
 	t.Helper()
 	s.output(t, "restore", "--discard", "--yes", "--config.file="+s.config)
-	for _, pattern := range []string{s.dir + "/.mxp-*", s.Dataroot + "/.mxp-*", s.state() + "/restore/*/*"} {
+	for _, pattern := range []string{s.dir + "/.mxp-*", s.Dataroot + "/.mxp-*", s.Dataroot + "/filedir/.mxp-*", s.state() + "/restore/*/*"} {
 		if left, _ := filepath.Glob(pattern); len(left) > 0 {
 			t.Errorf("left over: %v", left)
 		}
@@ -248,7 +264,7 @@ func (s *site) files(t *testing.T, dir string) (lines []string) {
 		}
 		name, _ := filepath.Rel(dir, path)
 		top, _, _ := strings.Cut(name, "/")
-		if strings.HasPrefix(top, ".mxp-") || slices.Contains([]string{"cache", "localcache", "temp", "sessions", "trashdir", "lock", "climaintenance.html"}, top) {
+		if strings.HasPrefix(entry.Name(), ".mxp-") || slices.Contains([]string{"cache", "localcache", "temp", "sessions", "trashdir", "lock", "climaintenance.html"}, top) {
 			if entry.IsDir() {
 				return filepath.SkipDir
 			}
