@@ -42,6 +42,7 @@ func contentOf(t testing.TB, o Options, id, name string) (names []string) {
 
 // TestOddSites: directories where config.php puts them, trees in one another, links and devices.
 func TestOddSites(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{})
 	base := filepath.Dir(site.CodeDir)
 	data := site.Dataroot
@@ -118,6 +119,7 @@ func TestOddSites(t *testing.T) {
 
 // TestDatarootInsideTheCode is a mistake that exists.
 func TestDatarootInsideTheCode(t *testing.T) {
+	t.Parallel()
 	base := stand.TempDir(t)
 	_, o := newSite(t, stand.SiteOptions{CodeDir: filepath.Join(base, "moodle"), Dataroot: filepath.Join(base, "moodle", "data")})
 	m := create(t, o)

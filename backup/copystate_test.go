@@ -16,6 +16,7 @@ import (
 
 // TestPinnedBackupsStay: what is being copied is not pruned, and is once that has ended.
 func TestPinnedBackupsStay(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	settle(&o)
 	first := create(t, o)
@@ -68,6 +69,7 @@ func removeBlob(t *testing.T, o Options, s sum) {
 
 // TestPending: what still has to be copied is never told too small, whatever became of the last copy.
 func TestPending(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{})
 	settle(&o)
 	pending := func() (int64, Inventory) {
@@ -123,6 +125,7 @@ func (goneBucket) List(context.Context, string, func(store.Info) error) error {
 // TestEncryptionComesAndGoes: copies from before encryption was asked for are made again, and stay readable
 // until then; without it the encrypted ones stay as they are.
 func TestEncryptionComesAndGoes(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	settle(&o)
 	first := create(t, o)

@@ -21,6 +21,7 @@ import (
 
 // TestRestoreByHand backs a real 4.5 site up and brings it back by typing what RESTORE.txt says.
 func TestRestoreByHand(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{Fixture: true})
 	hostile(t, site)
 	db := database(t)

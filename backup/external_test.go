@@ -26,6 +26,7 @@ func objectfs(t *testing.T, site *stand.Site, locations map[string]string) {
 // TestFilesInObjectStorage: what the site keeps in object storage is neither missing nor in the backup,
 // and a backup without it is made, kept, and never called complete.
 func TestFilesInObjectStorage(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{})
 	o.Site.Config.FileSystemClass = `\tool_objectfs\s3_file_system`
 	hashes := namesOfFiles(t, site)
@@ -88,6 +89,7 @@ func TestFilesInObjectStorage(t *testing.T) {
 
 // TestUnknownFileSystem: a class that nobody here can ask is believed as long as all files are in filedir.
 func TestUnknownFileSystem(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{})
 	o.Site.Config.FileSystemClass = `\local_elsewhere\file_system`
 	if m := create(t, o); !m.Complete() {

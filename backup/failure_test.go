@@ -37,6 +37,7 @@ func fails(t *testing.T, o Options, run Run) error {
 }
 
 func TestRefusedBeforeAnythingIsDone(t *testing.T) {
+	t.Parallel()
 	site, usual := newSite(t, stand.SiteOptions{Password: everyPrintable()})
 	db := database(t)
 	account := func(privileges string) config.Account {
@@ -101,6 +102,7 @@ func TestRefusedBeforeAnythingIsDone(t *testing.T) {
 }
 
 func TestRefusesUpgradesAndUnprotectedTables(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{})
 	inDatabase(t, site, "REPLACE INTO "+site.Prefix+"config (name, value) VALUES ('upgraderunning', '"+fmt.Sprint(time.Now().Add(time.Hour).Unix())+"')")
 	if err := fails(t, o, noRun{}); !strings.Contains(err.Error(), "upgrade") {
@@ -131,6 +133,7 @@ func everyPrintable() string {
 // TestAnyPassword: the site's own account, with every printable character in its password, over TCP and
 // the socket, is enough where the server lets no root in; and the password stands nowhere.
 func TestAnyPassword(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{Password: everyPrintable()})
 	db := database(t)
 	var log lockedBuffer
@@ -211,6 +214,7 @@ func TestServerKilledDuringTheDump(t *testing.T) {
 
 // TestTriggerMadeDuringTheDump: where there was none, the program was not told to look for any.
 func TestTriggerMadeDuringTheDump(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{})
 	fill(t, site)
 	pool, err := sql.Open("mysql", database(t).RootDSN(site.Database))
@@ -234,6 +238,7 @@ func TestTriggerMadeDuringTheDump(t *testing.T) {
 }
 
 func TestStructureChangedDuringTheDump(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{})
 	fill(t, site)
 	pool, err := sql.Open("mysql", database(t).RootDSN(site.Database))

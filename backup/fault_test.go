@@ -106,11 +106,13 @@ func (b *faultyBatch) Commit() error { return b.store.call("commit", b.Batch.Com
 // TestEveryCallToTheStoreFailsOnce: a backup either fails and leaves nothing, or is whole; the one after
 // it always succeeds.
 func TestEveryCallToTheStoreFailsOnce(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	o.Components = []string{Files, Code, Config, Logs, System}
 	o.Config.Keep = config.Keep{Within: config.Duration(time.Hour)}
 	later := time.Duration(0)
-	o.Clock = func() time.Time { return time.Now().Add(later) }
+	now := o.Clock
+	o.Clock = func() time.Time { return now().Add(later) }
 	usual := store.NewDirectory(SiteDir(o.Config.Dir, "lms"))
 	counting := &faultyStore{Local: usual, calls: map[string]int{}}
 	o.Store = counting

@@ -25,6 +25,7 @@ func noise(size int) []byte {
 
 // TestDiskFullForeseen: refused before anything is begun.
 func TestDiskFullForeseen(t *testing.T) {
+	t.Parallel()
 	needRoot(t, "a full disk")
 	_, o := newSite(t, stand.SiteOptions{})
 	o.Config.Dir = stand.TempDir(t)
@@ -42,6 +43,7 @@ func TestDiskFullForeseen(t *testing.T) {
 // TestDiskFullInEachPhase: somebody else fills the disk after the preflight. It fails in plain words, leaves
 // nothing behind and the earlier backup whole, and the next run succeeds.
 func TestDiskFullInEachPhase(t *testing.T) {
+	t.Parallel()
 	needRoot(t, "a full disk")
 	site, o := newSite(t, stand.SiteOptions{})
 	o.Config.Dir = stand.TempDir(t)

@@ -86,12 +86,14 @@ func (r *dyingRun) Add(bytes int64) {
 // TestKilledAtEveryStep: whenever a backup dies, no half of it is listed, the earlier ones stay whole, and
 // the next one succeeds and leaves no trace of it.
 func TestKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	o.Config.Keep = config.Keep{Last: 1} // each backup removes the one before
 	var steps []string
 	o.At = func(step string) { steps = append(steps, step) }
 	later := time.Duration(0)
-	o.Clock = func() time.Time { return time.Now().Add(later) }
+	now := o.Clock
+	o.Clock = func() time.Time { return now().Add(later) }
 	create(t, o)
 	later += 48 * time.Hour
 	create(t, o) // now with one to remove

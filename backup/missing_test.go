@@ -13,6 +13,7 @@ import (
 )
 
 func TestFilesThatAreNotThere(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{})
 	hashes := namesOfFiles(t, site)
 	move := func(hash, to string) {

@@ -79,6 +79,7 @@ func placeOn(t *testing.T, options store.S3Options, sealed bool) *Offsite {
 // TestOffsite goes through the life of copies on real storage: by a key that cannot delete, in buckets that
 // keep versions and such that let nobody remove them.
 func TestOffsite(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		kind   stand.BucketOptions
 		sealed bool
@@ -201,6 +202,7 @@ func tryPruning(t *testing.T, o Options, options store.S3Options, to *Offsite, f
 // TestCopyToStorageThatFails: whatever is wrong with the storage is said in plain words, and the copies that
 // were there are as they were.
 func TestCopyToStorageThatFails(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	settle(&o)
 	o.Logger = nil
@@ -258,10 +260,12 @@ func TestCopyToStorageThatFails(t *testing.T) {
 	}
 }
 
-// TestRestoreByHandFromBucket types what RESTORE.txt of a copy says, with age and the plain tools.
+// TestRestoreByHandFromBucket types what RESTORE.txt of a copy says, with age and the plain tools. That a real
+// site comes back whole from such files is for TestRestoreByHand to tell, and for the long form of this one.
 func TestRestoreByHandFromBucket(t *testing.T) {
+	t.Parallel()
 	stand.Need(t, stand.Age)
-	site, o := newSite(t, stand.SiteOptions{Fixture: true})
+	site, o := newSite(t, stand.SiteOptions{Fixture: proof()})
 	settle(&o)
 	create(t, o)
 	must(t, os.WriteFile(filepath.Join(site.CodeDir, "new.php"), []byte("<?php"), 0o644))

@@ -48,6 +48,7 @@ func copiesIntact(t testing.TB, o OffsiteVerifyOptions) *Report {
 // TestVerifyNamesEveryDamageOfCopies damages one object at a time in every way: it is named with those that
 // it hurts, nothing else is, and the next copy mends it.
 func TestVerifyNamesEveryDamageOfCopies(t *testing.T) {
+	t.Parallel()
 	eachKind(t, func(t *testing.T, sealed bool) {
 		_, o := newSite(t, stand.SiteOptions{})
 		settle(&o)
@@ -68,6 +69,10 @@ func TestVerifyNamesEveryDamageOfCopies(t *testing.T) {
 		}
 		for _, f := range first.Files {
 			names = append(names, objectOf(first, f, to.suffix))
+		}
+		kinds := map[string]string{} // the last damage of each
+		for _, damage := range damages {
+			kinds[damage.kind] = damage.name
 		}
 		for _, name := range names {
 			was := []byte(read(t, filepath.Join(dir, name)))
@@ -92,7 +97,11 @@ func TestVerifyNamesEveryDamageOfCopies(t *testing.T) {
 				if got := report.Findings[0].Hurts; !slices.Equal(got, hurts) {
 					t.Errorf("%s, %s: hurts %v, not %v", name, damage.name, got, hurts)
 				}
-				// That all is mended shows when the next damage is the only one.
+				// Of each kind one is mended by a copy, which shows when the next damage is the only one.
+				if kinds[damage.kind] != damage.name && !proof() {
+					must(t, os.WriteFile(filepath.Join(dir, name), was, 0o600))
+					continue
+				}
 				copyAll(t, copyOptions(o, to))
 				was = []byte(read(t, filepath.Join(dir, name))) // encrypted anew, it is another one
 			}

@@ -35,6 +35,7 @@ func disk(t *testing.T, dir, options string) {
 
 // TestReadOnlyDirectory: said before anything is begun, by a plan as well.
 func TestReadOnlyDirectory(t *testing.T) {
+	t.Parallel()
 	needRoot(t, "a read-only disk")
 	_, o := newSite(t, stand.SiteOptions{})
 	o.Config.Dir = stand.TempDir(t)
@@ -52,13 +53,15 @@ func TestReadOnlyDirectory(t *testing.T) {
 
 // TestClockInThePast: a backup is made all the same, and everybody is told.
 func TestClockInThePast(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	o.Components = []string{Logs}
 	o.Config.Keep = config.Keep{Last: 1}
 	first := create(t, o)
 	var log lockedBuffer
 	o.Logger = loggerTo(&log)
-	o.Clock = func() time.Time { return time.Now().Add(-48 * time.Hour) }
+	now := o.Clock
+	o.Clock = func() time.Time { return now().Add(-48 * time.Hour) }
 	second := create(t, o)
 	if told := strings.Join(second.Warnings, "; "); !strings.Contains(told, first.ID) || !strings.Contains(log.String(), "level=WARN") {
 		t.Errorf("not told: %q, %s", told, log.String())
@@ -66,7 +69,7 @@ func TestClockInThePast(t *testing.T) {
 	if there := ids(t, o); len(there) != 2 {
 		t.Errorf("there are %v", there)
 	}
-	o.Clock = time.Now
+	o.Clock = now
 	log.Reset()
 	if third := create(t, o); strings.Contains(log.String()+strings.Join(third.Warnings, ""), "clock") {
 		t.Errorf("told without need: %v, %s", third.Warnings, log.String())

@@ -43,6 +43,7 @@ func (r *progressRun) Add(bytes int64) {
 // TestProgress: how much there is to do is known before it begins, each long step moves on, and the end is
 // where it was expected.
 func TestProgress(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{})
 	o.Config.Keep = config.Keep{Last: 1}
 	run := func(name string, atLeast, atMost float64, steps []string, do func(Run) error) {

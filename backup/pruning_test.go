@@ -18,6 +18,7 @@ import (
 // TestVerifyKilled: whenever a verification dies nothing is lost, the next one tells the rest, and the next
 // backup heals.
 func TestVerifyKilled(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	settle(&o)
 	dir := SiteDir(o.Config.Dir, "lms")
@@ -47,9 +48,11 @@ func TestVerifyKilled(t *testing.T) {
 // TestPruneAndItsRehearsal: a dry run says what the run then does, and neither does anything while a backup
 // cannot be read. The newest verified backup stays whatever its age.
 func TestPruneAndItsRehearsal(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	later := time.Duration(0)
-	o.Clock = func() time.Time { return time.Now().Add(later) }
+	now := o.Clock
+	o.Clock = func() time.Time { return now().Add(later) }
 	dir := SiteDir(o.Config.Dir, "lms")
 	var made []*Manifest
 	for i := range 4 {
@@ -106,6 +109,7 @@ func TestPruneAndItsRehearsal(t *testing.T) {
 
 // TestAcceptMissing: what is accepted ends well, one more does not.
 func TestAcceptMissing(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{})
 	if _, err := FindMissing(t.Context(), o.Config.Dir, "lms"); !errors.Is(err, ErrNoSuchBackup) {
 		t.Error(err)

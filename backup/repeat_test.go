@@ -18,10 +18,12 @@ import (
 
 // settle makes everything of the site look as if nobody had touched it for a while.
 func settle(o *Options) {
-	o.Clock = func() time.Time { return time.Now().Add(time.Minute) }
+	was := o.Clock
+	o.Clock = func() time.Time { return was().Add(time.Minute) }
 }
 
 func TestSecondBackupStoresOnlyWhatIsNew(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{})
 	settle(&o)
 	first := create(t, o)
@@ -93,6 +95,7 @@ func stored(t *testing.T, dir string) (size int64) {
 }
 
 func TestSomeComponents(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	whole := create(t, o)
 	o.Components = []string{Database}
@@ -115,6 +118,7 @@ func TestSomeComponents(t *testing.T) {
 }
 
 func TestPlanChangesNothing(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{})
 	plan, err := MakePlan(t.Context(), o)
 	must(t, err)
@@ -141,6 +145,7 @@ func TestPlanChangesNothing(t *testing.T) {
 }
 
 func TestOneBackupASecond(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	o.Components = []string{Logs}
 	now := time.Now()
@@ -159,10 +164,12 @@ func TestOneBackupASecond(t *testing.T) {
 }
 
 func TestOldBackupsAndTheirContentGo(t *testing.T) {
+	t.Parallel()
 	site, o := newSite(t, stand.SiteOptions{})
 	o.Config.Keep = config.Keep{Last: 2}
 	later := time.Duration(0)
-	o.Clock = func() time.Time { return time.Now().Add(later) }
+	now := o.Clock
+	o.Clock = func() time.Time { return now().Add(later) }
 	old := freshBlob(t, o, "only in the first")
 	var made []*Manifest
 	for i := range 4 {

@@ -68,6 +68,7 @@ var damages = []struct {
 
 // TestVerifyNamesEveryDamage damages one file at a time in every way: it is named, and nothing else is.
 func TestVerifyNamesEveryDamage(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	settle(&o)
 	o.Logger = nil
@@ -152,6 +153,7 @@ func swapped(t *testing.T, v VerifyOptions, a, b string) {
 
 // TestEveryByteOfTheManifestCounts: what it no longer names would be swept away.
 func TestEveryByteOfTheManifestCounts(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	o.Components = []string{Logs}
 	manifest := create(t, o)
@@ -175,6 +177,7 @@ func TestEveryByteOfTheManifestCounts(t *testing.T) {
 
 // TestNextBackupHeals damages whatever can be, and lets the next backup mend it.
 func TestNextBackupHeals(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	settle(&o)
 	dir := SiteDir(o.Config.Dir, "lms")
@@ -247,6 +250,7 @@ func TestNextBackupHeals(t *testing.T) {
 
 // TestSharesAddUp: four runs without --read-data read everything once.
 func TestSharesAddUp(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	var blobs []sum
 	for i := 0; len(blobs) < Shares; i++ {
@@ -292,6 +296,7 @@ func TestSharesAddUp(t *testing.T) {
 
 // TestVerifyOne looks at one backup, and leaves what is known of the others.
 func TestVerifyOne(t *testing.T) {
+	t.Parallel()
 	_, o := newSite(t, stand.SiteOptions{})
 	settle(&o)
 	only := freshBlob(t, o, "only in the first")
