@@ -58,6 +58,13 @@ func (s *Server) tryOut(ctx context.Context, w Wants) (err error) {
 	defer func() {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 		defer cancel()
+		// An interruption has closed the connection of what it interrupted.
+		conn, failed := s.conn(clean, w.Binlog)
+		if failed != nil {
+			err = errors.Join(err, failed)
+			return
+		}
+		defer func() { _ = drop(conn) }()
 		for _, name := range []string{staged, old} {
 			_, failed := conn.ExecContext(clean, "DROP DATABASE IF EXISTS "+dbserver.Quote(name))
 			if !hasNumber(failed, denials...) {

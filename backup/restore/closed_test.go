@@ -1,6 +1,7 @@
 package restore_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -163,5 +164,23 @@ func TestASiteInUseIsNotTakenBack(t *testing.T) {
 	}
 	r.same(now, r.state())
 	r.must(restore.Discard(t.Context(), r.options(manifest), journal, &testRun{}))
+	r.nothingLeft()
+}
+
+// TestPlanThatWasKilled leaves the schemas in which rights are tried: the next plan takes no offence.
+func TestPlanThatWasKilled(t *testing.T) {
+	r := newRig(t, stand.SiteOptions{})
+	manifest := r.backUp()
+	for _, name := range []string{exchange.StagedName(r.site.Database, "20060102T150405Z"), exchange.OldName(r.site.Database, "20060102T150405Z")} {
+		r.sql("CREATE DATABASE `" + name + "`")
+	}
+	for _, after := range []time.Duration{0, time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond, 60 * time.Millisecond} {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		_, _ = restore.MakePlan(ctx, r.options(manifest)) // interrupted wherever it is
+		cancel()
+	}
+	plan, err := restore.MakePlan(t.Context(), r.options(manifest))
+	r.must(err)
+	r.must(plan.Refusal())
 	r.nothingLeft()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
@@ -93,6 +94,9 @@ func (o *Options) planDatabase(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
+	if err := discardTried(ctx, server, wants); err != nil {
+		return err
+	}
 	problems, err := server.Preflight(ctx, wants)
 	if err != nil {
 		return err
@@ -131,6 +135,23 @@ func roomForTables(ctx context.Context, p *Plan, login moodle.Login, bytes int64
 	}
 	if _, err := tree.SpaceAt(dir); err == nil {
 		p.rooms.need(p, dir, bytes*growth)
+	}
+	return nil
+}
+
+// discardTried drops the empty schemas in which an earlier plan has tried its rights, if it was killed over that.
+func discardTried(ctx context.Context, server *database.Server, w database.Wants) error {
+	left, err := server.Leftovers(ctx, w.DB)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{database.StagedName(w.DB, someID), database.OldName(w.DB, someID)} {
+		if !slices.Contains(left, name) {
+			continue
+		}
+		if err := server.Discard(ctx, name, w.Binlog); err != nil {
+			return err
+		}
 	}
 	return nil
 }
