@@ -145,17 +145,6 @@ func (h *host) awaitSeries(t *testing.T, wanted ...string) {
 	})
 }
 
-// reload makes the exporter read its configuration and look at every certificate now instead of within a minute.
-func (h *host) reload(t *testing.T) {
-	t.Helper()
-	response, err := http.Post(h.exporter.URL+"/-/reload", "", http.NoBody)
-	must(t, err)
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Fatalf("reload: %s", response.Status)
-	}
-}
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
