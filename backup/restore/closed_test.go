@@ -154,6 +154,7 @@ func TestASiteInUseIsNotTakenBack(t *testing.T) {
 	r := newRig(t, stand.SiteOptions{})
 	manifest := r.backUp()
 	journal := r.breakOff(manifest, "open")
+	r.write(filepath.Join(r.stateDir(), "restore/lms/."+journal.ID+".json.123"), "{") // killed over it
 	r.sql("UPDATE `"+r.site.Database+"`.`"+r.site.Prefix+"course` SET fullname = 'written since'", "RENAME TABLE `"+r.site.Database+"`.`"+r.site.Prefix+"config` TO `"+r.site.Database+"`.`away`")
 	now := r.state()
 	o := r.options(manifest)

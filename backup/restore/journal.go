@@ -67,7 +67,10 @@ type Journal struct {
 
 const journalFormat = 1
 
+// newJournal is that of a restore that begins. The caller holds the site's lock: what another one was writing when it was
+// killed is nobody's.
 func newJournal(stateDir, site, id string, group int) *Journal {
+	discardTorn(journalDir(stateDir, site))
 	return &Journal{Format: journalFormat, Site: site, ID: id, path: filepath.Join(journalDir(stateDir, site), id+".json"), group: group}
 }
 
@@ -91,8 +94,18 @@ func (j *Journal) save() error {
 	return nil
 }
 
+// discardTorn removes journals that were being written by somebody who was killed over it. What cannot be removed does no
+// harm: no such name is ever read.
+func discardTorn(dir string) {
+	torn, _ := filepath.Glob(filepath.Join(dir, ".*.json.*"))
+	for _, path := range torn {
+		_ = os.Remove(path)
+	}
+}
+
 // remove forgets the restore: nothing of it is left.
 func (j *Journal) remove() error {
+	discardTorn(filepath.Dir(j.path))
 	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the journal of the restore: %w", err)
 	}

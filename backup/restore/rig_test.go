@@ -296,6 +296,9 @@ func (r *rig) nothingLeft() {
 			}
 		}
 	}
+	if left, err := filepath.Glob(filepath.Join(r.stateDir(), "restore/lms/.*")); err != nil || len(left) > 0 {
+		r.t.Errorf("left over: %v, %v", left, err)
+	}
 	if journals, err := restore.Journals(r.stateDir(), "lms"); err != nil || len(journals) > 0 {
 		r.t.Errorf("journals left: %d, %v", len(journals), err)
 	}
