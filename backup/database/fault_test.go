@@ -26,7 +26,21 @@ func many(count int, said string) (statements []string) {
 // TestServerKilledDuringExchange kills the server at random moments. The site is whole on either side, and
 // both can be reached from there.
 func TestServerKilledDuringExchange(t *testing.T) {
-	const tables, rounds = 25, 10
+	for range 3 {
+		if killDuringExchange(t, 25, 10) {
+			return
+		}
+	}
+	t.Error("the server could not be started again three times")
+}
+
+// ownFault is what MariaDB 10.11 now and then finds, when it was killed in the middle of dropping and renaming tables, in
+// the log that it wrote itself, and then does not start any more. No client can prevent that.
+const ownFault = "InnoDB: Missing FILE_CREATE, FILE_DELETE or FILE_MODIFY before FILE_CHECKPOINT"
+
+// killDuringExchange says whether the server came back every time.
+func killDuringExchange(t *testing.T, tables, rounds int) bool {
+	t.Helper()
 	db := own(t)
 	s := connected(t, db)
 	schema(t, db, s, "killed", many(tables, "then")...)
@@ -55,7 +69,12 @@ func TestServerKilledDuringExchange(t *testing.T) {
 		time.Sleep(rand.N(took)) // a moment of chance, not a wait for anything
 		db.Kill()
 		<-ended
-		if err := db.Start(); err != nil {
+		err := db.Start()
+		if err != nil && strings.Contains(err.Error(), ownFault) {
+			t.Logf("round %d: the server's own crash recovery failed; once more with another server", round)
+			return false
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		side, err := s.Side(t.Context(), x)
@@ -75,6 +94,7 @@ func TestServerKilledDuringExchange(t *testing.T) {
 		same(t, "undone", picture(t, s, "killed"), now)
 	}
 	t.Logf("killed on the old side %d times, on the new %d times, within %s", sides[SideOld], sides[SideNew], took)
+	return true
 }
 
 func TestReplicaFollows(t *testing.T) {
