@@ -37,7 +37,10 @@ type expected struct {
 	runbook    string
 	target     string
 	suppressed string // an alert that fires as well and must not be mailed
+	with       string // what the subject says of others that ended in the same minutes
 }
+
+func (e expected) resolved() string { return "RESOLVED " + e.subject + e.with }
 
 // TestLive breaks five things on two hosts. Each gives the one right mail, and one more when it is
 // repaired. Restarts of the exporter, when all is well and when nothing is, give none.
@@ -113,7 +116,7 @@ func (c *chain) awaitAlarms(t *testing.T, mails []expected) {
 func (c *chain) awaitResolved(t *testing.T, mails []expected) {
 	t.Helper()
 	for _, want := range mails {
-		c.await(t, "RESOLVED "+want.subject)
+		c.await(t, want.resolved())
 	}
 }
 
@@ -124,7 +127,7 @@ func (c *chain) wantNoOther(t *testing.T, mails []expected) {
 	c.passFence(t)
 	var want, got []string
 	for _, m := range mails {
-		want = append(want, m.subject, "RESOLVED "+m.subject)
+		want = append(want, m.subject, m.resolved())
 	}
 	for _, m := range c.mailbox.Messages() {
 		if !strings.Contains(m.Subject, fenceSummary) {
