@@ -143,10 +143,20 @@ type killed struct{}
 
 // TestKilledUpdateIsEnded stops at every point as a kill does, with no undo, and lets the next run end it.
 func TestKilledUpdateIsEnded(t *testing.T) {
+	for half, name := range []string{"even", "odd"} {
+		t.Run(name, func(t *testing.T) {
+			killAt(t, half)
+		})
+	}
+}
+
+// killAt kills updates of one site at every second step.
+func killAt(t *testing.T, first int) {
 	r := newRig(t)
 	before := r.state()
 	r.release(newer)
-	for _, step := range steps {
+	for i := first; i < len(steps); i += 2 {
+		step := steps[i]
 		t.Run(step, func(t *testing.T) {
 			r.t = t
 			o := r.options()

@@ -141,7 +141,9 @@ func (d *demo) checkAlerts(ctx context.Context) error {
 	for _, group := range answer.Data.Groups {
 		for _, rule := range group.Rules {
 			for _, alert := range rule.Alerts {
-				if !slices.Contains(expectedAlerts, rule.Name) {
+				// Before its first scrape Prometheus knows of no exporter, and waits before it says so.
+				begins := rule.Name == "MoodleExporterAbsent" && alert.State == "pending"
+				if !begins && !slices.Contains(expectedAlerts, rule.Name) {
 					problems = append(problems, fmt.Errorf("unexpected alert %s (%s): %v", rule.Name, alert.State, alert.Labels))
 				}
 			}
