@@ -38,7 +38,7 @@ func (b quickBucket) SaveNew(ctx context.Context, name string, size int64, conte
 // TestCopyMemoryIsFlat: neither a copy nor its verification takes memory that grows with the number of
 // content files. (50,000 of them: 4 and 6 MB.) What encryption adds is measured in the long form.
 func TestCopyMemoryIsFlat(t *testing.T) {
-	few, many, kinds := 10_000, 30_000, []bool{false}
+	few, many, kinds := 10_000, 50_000, []bool{false}
 	if proof() {
 		kinds = []bool{false, true}
 	}
