@@ -97,6 +97,7 @@ func testLint(t *testing.T, text string) {
 
 // The flags and the label collector have the same names, and every one of them can be switched off.
 func TestCollectorNames(t *testing.T) {
+	t.Parallel()
 	i := theHost(t).install(t, nil)
 	e := i.serve(t, "--no-collector.cpu", "--web.disable-exporter-metrics")
 	var names []string

@@ -19,6 +19,7 @@ import (
 // TestSlowDatabase: a server that takes a second for each answer costs its own series at most, and no answer; one that
 // refuses is told of once, not at each scrape.
 func TestSlowDatabase(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	line := newSlowLine(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(h.db.Port)))
 	i := h.install(t, nil)
@@ -70,6 +71,7 @@ func TestSlowDatabase(t *testing.T) {
 
 // TestRedisWithoutLogin: a server that wants a password we do not have costs its own series and says what to do.
 func TestRedisWithoutLogin(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	i := h.install(t, object{"redis": []object{{"address": h.redis.Address}}})
 	e := i.serve(t)
@@ -82,6 +84,7 @@ func TestRedisWithoutLogin(t *testing.T) {
 
 // TestSaturatedPool: when all workers of PHP are busy and requests wait, the pool tells so, and a scrape does not wait.
 func TestSaturatedPool(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	i := h.install(t, nil)
 	flag := filepath.Join(h.dir, "go-on")
@@ -121,6 +124,7 @@ func TestSaturatedPool(t *testing.T) {
 
 // TestThousandsOfServices: with a bus that never answers each has its one sample, in time.
 func TestThousandsOfServices(t *testing.T) {
+	t.Parallel()
 	units := make([]string, 5000)
 	for n := range units {
 		units[n] = fmt.Sprintf("worker@%d.service", n)
@@ -140,6 +144,7 @@ func TestThousandsOfServices(t *testing.T) {
 
 // TestLongQueue: with 300,000 ad hoc tasks a scrape is in time, and counts them.
 func TestLongQueue(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	table := "`" + h.lms.Database + "`." + h.lms.Prefix + "task_adhoc"
 	must(t, h.db.Exec(t.Context(), "RENAME TABLE "+table+" TO "+table+"_away", "CREATE TABLE "+table+" LIKE "+table+"_away"))

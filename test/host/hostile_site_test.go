@@ -16,6 +16,7 @@ import (
 
 // TestWithoutPHP: config.php is read as text where there is no PHP.
 func TestWithoutPHP(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	i := h.install(t, object{"sites": []object{{"name": "lms", "dir": h.lms.CodeDir, "php": filepath.Join(h.dir, "no-php")}}})
 	if o := i.run(t, "probe"); o.code != 0 || !strings.Contains(o.stderr, "read without PHP") {
@@ -35,6 +36,7 @@ func TestWithoutPHP(t *testing.T) {
 // TestHostileConfigPHP: what stands in place of a site's config.php hides no other site, keeps no scrape waiting, and does
 // not run as root.
 func TestHostileConfigPHP(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	h := theHost(t)
 	open := stand.TempDir(t)

@@ -42,6 +42,7 @@ var withoutSystemd = []string{"service"}
 
 // TestStateDirectoryLost: what is told from the state directory fails and comes back; all the rest stays.
 func TestStateDirectoryLost(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	i := h.installForNobody(t, nil)
 	i.mustRun(t, "backup", "--site=lms")
@@ -101,6 +102,7 @@ func (e *exporter) lacks(t *testing.T, earlier page) (err error) {
 
 // TestFactsOfAnotherTime: what was seen too long ago, or will be seen tomorrow, is not told as the state of now.
 func TestFactsOfAnotherTime(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	i := h.installForNobody(t, nil)
 	e := i.serveAsNobody(t)

@@ -96,6 +96,7 @@ func leftover(t *testing.T, i *installation) {
 
 // TestInterrupted ends a backup in the middle of its dump, as systemd and Ctrl-C do.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(s.String(), func(t *testing.T) {
@@ -159,6 +160,7 @@ func (i *installation) watchRunning(t *testing.T) {
 
 // TestKilled: what kill -9 leaves is told as interrupted, and the next run succeeds.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	i := h.install(t, object{"sites": []object{{"name": "lms", "dir": h.lms.CodeDir}}})
 	i.mustRun(t, "backup")
@@ -194,6 +196,7 @@ func TestKilled(t *testing.T) {
 
 // TestExitCodes: one code for each way a job may end, and the worst of several sites.
 func TestExitCodes(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	missing := missingCode(h.campus)
 	one := func(i *installation, args []string, want int, holds string) {
@@ -235,6 +238,7 @@ func TestExitCodes(t *testing.T) {
 
 // TestOneSiteBroken: a site that cannot be read is an error, and does not keep the other one from being backed up.
 func TestOneSiteBroken(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	php := filepath.Join(h.campus.CodeDir, "config.php")
 	tests := map[string]func(t *testing.T){
@@ -272,6 +276,7 @@ func TestOneSiteBroken(t *testing.T) {
 
 // TestSiteBreaksLater: a site whose config.php is broken is not forgotten: its alerts would fall silent.
 func TestSiteBreaksLater(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	i := h.install(t, nil)
 	i.mustRun(t, "probe")
@@ -287,6 +292,7 @@ func TestSiteBreaksLater(t *testing.T) {
 
 // TestCron: what cron calls says nothing while all is well, and something when it is not.
 func TestCron(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	i := h.install(t, object{"sites": []object{{"name": "lms", "dir": h.lms.CodeDir}}})
 	for _, args := range [][]string{{"backup"}, {"backup", "create", "--site=lms"}, {"backup", "--only=database,config"}, {"probe"}} {

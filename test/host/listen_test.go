@@ -26,6 +26,7 @@ const lookHash = "$2a$04$U3eoXzTund1spgDtGr2xIexljbTChLojKDPG1qjeSgAHsOZoq0HYC"
 
 // TestProtected: TLS and a password, on two addresses at once. Who has the password sees the details from anywhere.
 func TestProtected(t *testing.T) {
+	t.Parallel()
 	i := theHost(t).install(t, nil)
 	certificate, key := filepath.Join(i.dir, "web.crt"), filepath.Join(i.dir, "web.key")
 	must(t, stand.WriteCertificate(certificate, key, stand.CertificateOptions{}))
@@ -81,6 +82,7 @@ func (a *authorised) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // TestAddressTaken: what keeps it from listening is an error with an exit code, not a silence.
 func TestAddressTaken(t *testing.T) {
+	t.Parallel()
 	i := theHost(t).install(t, nil)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -92,6 +94,7 @@ func TestAddressTaken(t *testing.T) {
 
 // TestFewCollectors: only those that are asked for.
 func TestFewCollectors(t *testing.T) {
+	t.Parallel()
 	e := theHost(t).install(t, nil).serve(t, "--collector.disable-defaults", "--collector.cpu", "--web.disable-exporter-metrics", "--web.telemetry-path=/numbers")
 	for name := range e.scrape(t, "/numbers") {
 		if !slices.Contains([]string{"moodle_exporter", "moodle_scrape", "moodle_host"}, strings.Join(strings.Split(name, "_")[:2], "_")) || strings.HasPrefix(name, "moodle_host_memory") {
@@ -108,6 +111,7 @@ func TestFewCollectors(t *testing.T) {
 
 // TestShutdown: a scrape under way is answered, then the exporter ends with 0, and its port is free.
 func TestShutdown(t *testing.T) {
+	t.Parallel()
 	i := theHost(t).install(t, nil)
 	socket := filepath.Join(i.dir, "no-bus")
 	asked := make(chan struct{}, 100)
@@ -146,6 +150,7 @@ func TestShutdown(t *testing.T) {
 
 // TestSocketActivation: systemd opens the port and hands it over as descriptor 3, sd_listen_fds(3).
 func TestSocketActivation(t *testing.T) {
+	t.Parallel()
 	i := theHost(t).install(t, nil)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -167,6 +172,7 @@ func TestSocketActivation(t *testing.T) {
 
 // TestSlowReader: a client that sends its request in bits, or reads nothing, keeps nobody else from an answer.
 func TestSlowReader(t *testing.T) {
+	t.Parallel()
 	e := theHost(t).install(t, nil).serve(t, "--web.max-requests=2")
 	address := strings.TrimPrefix(e.url, "http://")
 	for range 50 {

@@ -22,9 +22,9 @@ const binaryVariable = "MOODLE_EXPORTER_BINARY"
 
 // shared is what the tests have in common, made when the first of them asks for it.
 var shared struct {
-	dir    func() (string, error)
-	binary func() (string, error)
-	host   func() (*host, error)
+	dir, binary func() (string, error)
+	// hosts are those that no test has; unmade are made when a test wants one and none is free.
+	hosts, unmade chan func() (*host, error)
 
 	mu      sync.Mutex
 	endings []func() error
@@ -40,7 +40,10 @@ func TestMain(m *testing.M) {
 		return dir, err
 	})
 	shared.binary = sync.OnceValues(func() (string, error) { return build(ctx) })
-	shared.host = sync.OnceValues(func() (*host, error) { return startHost(ctx) })
+	shared.hosts, shared.unmade = make(chan func() (*host, error), atOnce), make(chan func() (*host, error), atOnce)
+	for range atOnce {
+		shared.unmade <- sync.OnceValues(func() (*host, error) { return startHost(ctx) })
+	}
 	code := m.Run()
 	for _, end := range slices.Backward(shared.endings) {
 		if err := end(); err != nil {
@@ -92,11 +95,24 @@ func theBinary(t *testing.T) string {
 	return path
 }
 
-// theHost is the host with its two sites.
+// atOnce is how many hosts there are at most, and so how many tests of one at a time.
+const atOnce = 2
+
+// theHost is a host with its two sites, which the test has for itself until it ends.
 func theHost(t *testing.T) *host {
 	t.Helper()
 	stand.Need(t, stand.MariaDB, stand.PHP, stand.PHPFPM, stand.Nginx, stand.Redis, stand.Zstd)
-	h, err := shared.host()
+	var start func() (*host, error)
+	select {
+	case start = <-shared.hosts:
+	default:
+		select {
+		case start = <-shared.hosts:
+		case start = <-shared.unmade:
+		}
+	}
+	t.Cleanup(func() { shared.hosts <- start })
+	h, err := start()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,7 @@ func openBucket(t *testing.T, dir string) *offsite {
 // TestOffsite: each backup is copied by itself, encrypted; the commands find, prove and prune the copies; a
 // bucket that refuses fails the copy and not the backup, and the exporter shows all of it.
 func TestOffsite(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	i := h.install(t, nil)
 	bucket := openBucket(t, i.dir)

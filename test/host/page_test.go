@@ -7,6 +7,7 @@ import (
 // TestPage holds one page of a host with two sites, each with a backup, against the contract and against what others
 // say about the same host.
 func TestPage(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	i := h.installBusy(t)
 	e := i.serve(t)

@@ -17,6 +17,7 @@ import (
 // TestRealPrometheus: a real Prometheus scrapes two addresses over TLS with a password, one of them for two collectors
 // only, in OpenMetrics as it asks for; and one target with a wrong password stays down.
 func TestRealPrometheus(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	stand.Need(t, stand.Prometheus)
 	i := h.install(t, nil)

@@ -21,6 +21,7 @@ var handWritten = map[string]string{
 
 // Names whose writers come later are shown from records as they will be, with type and labels of the contract.
 func TestHandWrittenRecords(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	i := h.install(t, object{"backup": object{"dir": filepath.Join(stand.TempDir(t), "backups"), "offsite": object{
 		"endpoint": "s3.example.org", "bucket": "backups", "access_key_file": "/nonexistent", "secret_key_file": "/nonexistent"}}})

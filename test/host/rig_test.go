@@ -36,10 +36,11 @@ type host struct {
 }
 
 func startHost(ctx context.Context) (*host, error) {
-	dir, err := shared.dir()
+	dir, remove, err := stand.MakeTempDir()
 	if err != nil {
 		return nil, err
 	}
+	atEnd(remove)
 	h := &host{dir: dir}
 	if h.db, err = stand.StartMariaDB(ctx, dir, stand.MariaDBOptions{}); err != nil {
 		return nil, err

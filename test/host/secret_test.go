@@ -205,6 +205,7 @@ func TestProcesses(t *testing.T) {
 
 // TestSecretsInErrors: what goes wrong with a password says so without it.
 func TestSecretsInErrors(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	f := newFinder(hardPassword)
 	wrong := filepath.Join(stand.TempDir(t), "wrong.password")

@@ -13,6 +13,7 @@ import (
 
 // TestVerifyCommand: the commands on backups end with the right codes, say the right names, and the exporter shows it.
 func TestVerifyCommand(t *testing.T) {
+	t.Parallel()
 	h := theHost(t)
 	i := h.install(t, nil)
 	expect := func(code int, says string, args ...string) {
@@ -78,6 +79,7 @@ func TestVerifyCommand(t *testing.T) {
 
 // TestAcceptMissingCommand: it says what it means, and does nothing unless somebody says yes.
 func TestAcceptMissingCommand(t *testing.T) {
+	t.Parallel()
 	stand.NeedFixtures(t) // their sites have lost files
 	h := theHost(t)
 	i := h.install(t, nil)

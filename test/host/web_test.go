@@ -17,6 +17,7 @@ const detail = "/tmp"
 
 // TestReload: a good file is taken over, a bad one changes nothing but the gauge, by both ways of reloading.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	i := theHost(t).install(t, nil)
 	e := i.serve(t)
 	limit := func(t *testing.T, value, successful float64) {
@@ -80,6 +81,7 @@ func TestReload(t *testing.T) {
 
 // TestRequests: what may be asked of the pages, and what not.
 func TestRequests(t *testing.T) {
+	t.Parallel()
 	e := theHost(t).install(t, nil).serve(t)
 	tests := []struct {
 		method, path string
@@ -140,6 +142,7 @@ func TestRequests(t *testing.T) {
 
 // TestFromElsewhere asks from an address that is not loopback: in a network of the exporter's own, which has one.
 func TestFromElsewhere(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	i := theHost(t).install(t, nil)
 	const inside = "http://127.0.0.1:10059"
@@ -185,6 +188,7 @@ func TestFromElsewhere(t *testing.T) {
 
 // TestStatusAgrees: the page and the command have the same verdicts.
 func TestStatusAgrees(t *testing.T) {
+	t.Parallel()
 	i := theHost(t).install(t, nil)
 	e := i.serve(t)
 	eventually(t, func() error { return e.shows("certificate_probe_success", "target", i.webs[1].Address) })
