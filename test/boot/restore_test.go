@@ -205,6 +205,12 @@ func (p *patient) testKilledDrill(t *testing.T) {
 		t.Fatalf("%v: %s", err, p.sh(t, "cat /tmp/drill.log"))
 	}
 	p.sh(t, "kill -9 $(pgrep -f '^moodle-exporter drill')")
+	if err := pollFor(t, p.Machine, func() error { // a process that is being killed is at work for a moment yet
+		_, err := p.Must(t.Context(), "sh", "-c", "! pgrep -f '^moodle-exporter drill'")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 	p.sh(t, servers)
 	p.must(t, "moodle-exporter", "drill")
 	p.noDrillLeft(t)

@@ -127,10 +127,14 @@ func testHungMount(t *testing.T, s *server) {
 		t.Fatal(err)
 	}
 	defer func() {
-		for _, command := range [][]string{{"pkill", "-CONT", "-x", "bindfs"}, {"umount", "/mnt"}} {
-			if _, err := s.Must(t.Context(), command...); err != nil {
-				t.Error(err)
-			}
+		if _, err := s.Must(t.Context(), "pkill", "-CONT", "-x", "bindfs"); err != nil {
+			t.Error(err)
+		}
+		if err := pollFor(t, s.Machine, func() error { // whoever hung there is busy with it for a moment yet
+			_, err := s.Must(t.Context(), "umount", "/mnt")
+			return err
+		}); err != nil {
+			t.Error(err)
 		}
 	}()
 	hung := []sample{
