@@ -35,6 +35,7 @@ func wantSide(t testing.TB, s *Server, x Exchange, want Side) {
 }
 
 func TestExchangeAndBack(t *testing.T) {
+	t.Parallel()
 	s, before, now := two(t, "swap")
 	x := exchange(t, "swap")
 	wantSide(t, s, x, SideOld)
@@ -128,6 +129,7 @@ func TestInterruptedExchange(t *testing.T) {
 }
 
 func TestOpenTransactionsAreEnded(t *testing.T) {
+	t.Parallel()
 	db, _ := server(t)
 	s, before, _ := two(t, "busy")
 	if err := db.CreateAccount(t.Context(), "lms", "secret", "busy", "ALL"); err != nil {

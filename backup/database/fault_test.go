@@ -26,6 +26,7 @@ func many(count int, said string) (statements []string) {
 // TestServerKilledDuringExchange kills the server at random moments. The site is whole on either side, and
 // both can be reached from there.
 func TestServerKilledDuringExchange(t *testing.T) {
+	t.Parallel()
 	for range 3 {
 		if killDuringExchange(t, 25, 10) {
 			return
@@ -98,6 +99,7 @@ func killDuringExchange(t *testing.T, tables, rounds int) bool {
 }
 
 func TestReplicaFollows(t *testing.T) {
+	t.Parallel()
 	source := own(t, "--log-bin=bin", "--server-id=1", "--binlog-format=MIXED")
 	replica := own(t, "--server-id=2", "--report-host=replica.example", "--log-bin=bin", "--log-slave-updates")
 	run(t, source, "CREATE USER r@'127.0.0.1' IDENTIFIED BY 'secret'", "GRANT REPLICATION SLAVE ON *.* TO r@'127.0.0.1'")
@@ -223,6 +225,7 @@ func TestInterruptedLoad(t *testing.T) {
 }
 
 func TestServerThatRefuses(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("mounting a small disk needs root")
 	}

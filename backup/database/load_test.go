@@ -67,6 +67,7 @@ func TestEverythingComesOutIdentical(t *testing.T) {
 }
 
 func TestFixturesComeOutIdentical(t *testing.T) {
+	t.Parallel()
 	stand.NeedFixtures(t)
 	db, s := server(t)
 	for _, version := range []string{"4.5", "5.1"} {

@@ -105,6 +105,7 @@ func asOps(t *testing.T, db *stand.MariaDBServer) *Server {
 }
 
 func TestLocksOfOthersAreNamed(t *testing.T) {
+	t.Parallel()
 	db, s := server(t)
 	schema(t, db, s, "held", "CREATE TABLE mdl_a (id INT PRIMARY KEY)")
 	load(t, s, "held", bytes.NewReader(dump(t, db, "held")))

@@ -19,6 +19,7 @@ import (
 )
 
 func TestUpgrade(t *testing.T) {
+	t.Parallel()
 	for _, options := range []stand.SiteOptions{
 		{Version: "4.5", Name: "up45", Config: stand.ConfigComputed}, {Version: "5.1", Name: "up51", Config: stand.ConfigGetenv, Fixture: true},
 	} {
@@ -68,6 +69,7 @@ func scriptCode(err error) int {
 }
 
 func TestUpgradeFails(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, stand.SiteOptions{})
 	c, ctx := p.cli(), t.Context()
 	p.update("2024100799.00")
@@ -100,6 +102,7 @@ func TestUpgradeFails(t *testing.T) {
 
 // What a script that cannot start says is told without markup and passwords, whatever its exit status is.
 func TestScriptErrors(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, stand.SiteOptions{Password: "hunter2-hunter2", Config: stand.ConfigGetenv})
 	c, ctx := p.cli(), t.Context()
 	all := func(what, want string) {
@@ -142,6 +145,7 @@ func TestScriptErrors(t *testing.T) {
 }
 
 func TestChecks(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, stand.SiteOptions{})
 	p.exec("UPDATE {config_plugins} SET value = UNIX_TIMESTAMP() - 90000 WHERE name = 'lastcronstart'")
 	checks, err := p.cli().Checks(t.Context(), StatusChecks)
@@ -174,6 +178,7 @@ func TestParseChecks(t *testing.T) {
 }
 
 func TestPluginsAndSchema(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, stand.SiteOptions{Version: "5.1"})
 	c, ctx := p.cli(), t.Context()
 	if contrib, err := c.ShowContrib(ctx); err != nil || !slices.Equal(contrib, []string{"mod_standin"}) {
@@ -196,6 +201,7 @@ func TestPluginsAndSchema(t *testing.T) {
 }
 
 func TestGetConfig(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, stand.SiteOptions{})
 	var log bytes.Buffer
 	c, ctx := p.cli(), t.Context()
@@ -227,6 +233,7 @@ func (i *inherited) LockFiles() []*os.File { return i.files }
 
 // A script runs as the site's user, with the job's lock, so that it lasts as long as both.
 func TestScriptsHoldTheLock(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, stand.SiteOptions{})
 	path := filepath.Join(t.TempDir(), "site.lock")
 	lock, err := job.Acquire(path)
@@ -260,6 +267,7 @@ func TestScriptsHoldTheLock(t *testing.T) {
 
 // The end of the job is the end of its scripts.
 func TestScriptsEndWithTheJob(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, stand.SiteOptions{})
 	p.edit("admin/cli/purge_caches.php", "<?php", "<?php sleep(1000);")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -271,6 +279,7 @@ func TestScriptsEndWithTheJob(t *testing.T) {
 
 // No output is too long, and all of it goes to the log.
 func TestLongOutput(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, stand.SiteOptions{})
 	p.edit("admin/cli/purge_caches.php", "<?php", "<?php for ($i = 0; $i < 50; $i++) { echo str_repeat(str_repeat('x', 99) . \"\\n\", 1000); } echo \"!!! <b>last</b> words !!!\\n\"; exit(1);")
 	var log bytes.Buffer
@@ -286,6 +295,7 @@ func TestLongOutput(t *testing.T) {
 
 // Staged code is tried with settings of its own, and the live site does not notice.
 func TestStagedCode(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"4.5", "5.1"} {
 		p := newPlace(t, stand.SiteOptions{Version: version, Name: "staged" + version[:1]})
 		staged := filepath.Join(p.dir, ".mxp-staged")

@@ -12,6 +12,7 @@ import (
 )
 
 func TestCronWaits(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, stand.SiteOptions{})
 	c := p.cli()
 	// A task that takes its time, by a cron.php that stays for a minute.
@@ -43,6 +44,7 @@ func TestCronWaits(t *testing.T) {
 
 // Workers are found as crontabs start them, and those of another site are not.
 func TestWorkers(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, stand.SiteOptions{})
 	p.edit("admin/cli/cron.php", "<?php", "<?php sleep(1000);")
 	must(t, os.WriteFile(filepath.Join(p.CodeDir, "admin/cli/adhoc_task.php"), []byte("<?php sleep(1000);"), 0o644))

@@ -11,6 +11,7 @@ import (
 )
 
 func TestResetFlags(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, stand.SiteOptions{})
 	spoil := func() {
 		p.exec("REPLACE INTO {config} (name, value) VALUES ('cron_enabled', '0'), ('maintenance_enabled', 'cli mode'), ('maintenance_later', '1'), ('upgraderunning', '9999999999'), ('outagelessupgrade', '1')")
@@ -58,6 +59,7 @@ func TestResetFlags(t *testing.T) {
 }
 
 func TestReplaceURL(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"4.5", "5.1"} {
 		p := newPlace(t, stand.SiteOptions{Version: version, Name: "replace" + version[:1], WWWRoot: "http://old.example/lms"})
 		p.exec(`UPDATE {course} SET summary = '<a href="http://old.example/lms/x">x</a> <img src="//old.example/lms/y"> https://old.example/other' WHERE id = 2`)

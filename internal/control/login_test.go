@@ -24,6 +24,7 @@ func to(address string) func(context.Context, string) ([]net.IP, error) {
 }
 
 func TestCheckLogin(t *testing.T) {
+	t.Parallel()
 	s := newServed(t, stand.SiteOptions{})
 	pem, err := os.ReadFile(s.web.CertificateFile)
 	must(t, err)

@@ -199,6 +199,7 @@ func TestMaintenanceOfOthers(t *testing.T) {
 
 // Moodle itself takes our page for its CLI maintenance mode, and can end it.
 func TestMaintenanceForMoodle(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"4.5", "5.1"} {
 		p := newPlace(t, stand.SiteOptions{Version: version, Name: "maint" + version[:1]})
 		before, err := EnterMaintenance(p.site, time.Time{})

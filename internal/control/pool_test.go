@@ -66,6 +66,7 @@ func (s *served) check(since time.Time) (PoolAnswer, error) {
 }
 
 func TestCheckPool(t *testing.T) {
+	t.Parallel()
 	for _, options := range []stand.SiteOptions{{Version: "4.5", Name: "pool45"}, {Version: "5.1", Name: "pool51", Config: stand.ConfigGetenv}} {
 		t.Run(options.Version, func(t *testing.T) {
 			s := newServed(t, options)
@@ -126,6 +127,7 @@ func (s *served) get(path string) int {
 
 // A check that cannot be made is no fault of the site.
 func TestCheckPoolNotMade(t *testing.T) {
+	t.Parallel()
 	s := newServed(t, stand.SiteOptions{})
 	notMade := func(what string) {
 		t.Helper()
@@ -154,6 +156,7 @@ func TestCheckPoolNotMade(t *testing.T) {
 
 // Where opcache never looks at files again, old code is served until the pool is reloaded, and the check knows.
 func TestOldCode(t *testing.T) {
+	t.Parallel()
 	s := newServed(t, stand.SiteOptions{})
 	// Without the second line files of the last two seconds would not be kept.
 	s.configure("php_admin_value[opcache.validate_timestamps] = 0\nphp_admin_value[opcache.file_update_protection] = 0\n")
@@ -198,6 +201,7 @@ func TestOldCode(t *testing.T) {
 
 // A pool without children at rest has nobody to wait for, and is reloaded all the same.
 func TestReloadOnDemand(t *testing.T) {
+	t.Parallel()
 	s := newServed(t, stand.SiteOptions{})
 	content, err := os.ReadFile(s.fpm.ConfigFile)
 	must(t, err)
@@ -221,6 +225,7 @@ func TestReloadOnDemand(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	s := newServed(t, stand.SiteOptions{})
 	release := filepath.Join(s.Dataroot, "release")
 	slow := "<?php while (!is_file('" + release + "')) { usleep(10000); clearstatcache(); } echo 'done';"
