@@ -22,6 +22,8 @@ const (
 	loginCheck = "the visit to the login page"
 	// loginTimeout is longer than any visitor waits: after a purge the first page builds the caches.
 	loginTimeout = time.Minute
+	// A PHP-FPM that has just been reloaded may break a request off: that is no answer of the site yet.
+	gatewayTries, gatewayWait = 10, 500 * time.Millisecond
 )
 
 // LoginCheck is what CheckLogin needs beside the site. The zero value is for this host as it is.
