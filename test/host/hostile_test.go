@@ -41,8 +41,7 @@ var fromFacts = []string{"site", "activity", "web", "certificate", "phpfpm", "ng
 var withoutSystemd = []string{"service"}
 
 // TestStateDirectoryLost: what is told from the state directory fails and comes back; all the rest stays.
-func TestStateDirectoryLost(t *testing.T) {
-	t.Parallel()
+func TestStateDirectoryLost(t *testing.T) { // alone: it counts samples, and other tests mount file systems
 	h := theHost(t)
 	i := h.installForNobody(t, nil)
 	i.mustRun(t, "backup", "--site=lms")
