@@ -22,7 +22,7 @@ const (
 	loginCheck = "the visit to the login page"
 	// loginTimeout is longer than any visitor waits: after a purge the first page builds the caches.
 	loginTimeout = time.Minute
-	// A PHP-FPM that has just been reloaded may break a request off: that is no answer of the site yet.
+	// A web server may find nobody at a PHP-FPM that has just been reloaded: that is no answer of the site yet.
 	gatewayTries, gatewayWait = 10, 500 * time.Millisecond
 )
 
@@ -67,12 +67,12 @@ func CheckLogin(ctx context.Context, site *moodle.Site, check LoginCheck) (Login
 	if v.answer.Local {
 		v.transport.DialContext = dialOwn(address.Hostname(), own)
 	}
-	err = v.visit(ctx)
+	err = v.visitUntilMet(ctx)
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
 		v.answer.Certificate = untrusted.Err
 		v.transport.TLSClientConfig.InsecureSkipVerify = true // told in the answer, and nothing secret is sent
-		err = v.visit(ctx)
+		err = v.visitUntilMet(ctx)
 	}
 	return v.answer, v.judge(ctx, err)
 }
@@ -84,6 +84,21 @@ type visitor struct {
 	address   string
 	answer    LoginAnswer
 	moodle    bool // it was Moodle that answered
+}
+
+// visitUntilMet asks again while a gateway says that nobody is behind it.
+func (v *visitor) visitUntilMet(ctx context.Context) error {
+	for try := 1; ; try++ {
+		err := v.visit(ctx)
+		if gateway := v.answer.Status == http.StatusBadGateway || v.answer.Status == http.StatusGatewayTimeout; !gateway || try == gatewayTries {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(gatewayWait):
+		}
+	}
 }
 
 func (v *visitor) visit(ctx context.Context) (err error) {

@@ -81,6 +81,26 @@ func TestCheckLogin(t *testing.T) {
 }
 
 // What answers here to a name that leads elsewhere may be any server: nothing is concluded from it.
+// TestCheckLoginAfterReload has a gateway that finds nobody behind it for two visits, as after a reload of PHP-FPM.
+func TestCheckLoginAfterReload(t *testing.T) {
+	t.Parallel()
+	visits := 0
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if visits++; visits < 3 {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		http.SetCookie(w, &http.Cookie{Name: "MoodleSession", Value: "x"})
+		_, _ = w.Write([]byte(`<body id="page-login-index">`))
+	}))
+	t.Cleanup(gateway.Close)
+	site := &moodle.Site{Name: "site"}
+	site.Config.WWWRoot = gateway.URL
+	if answer, err := CheckLogin(t.Context(), site, LoginCheck{}); err != nil || answer.Status != http.StatusOK || visits != 3 {
+		t.Errorf("%+v, %v after %d visits", answer, err, visits)
+	}
+}
+
 func TestCheckLoginOfAnother(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.Host, "moodle.example:") {
