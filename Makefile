@@ -2,6 +2,8 @@
 # make test   every test, against real programs; as root it installs what is missing
 # make run    the exporter on this host, nothing else
 # make lint, make bench, make proof, make build
+# make cover  what of the code the tests reach, by function, in bin/cover.txt
+# make race   the tests of what runs concurrently, with the race detector
 # make deb, make dist              a Debian package of this machine's kind; release archives and packages of all kinds
 # make install, make uninstall     below PREFIX (/usr/local), for systems without Debian packages; DESTDIR is put before it
 
@@ -24,7 +26,7 @@ RUN_STATE := $(or $(XDG_STATE_HOME),$(HOME)/.local/state)/moodle-exporter
 compile = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(1) ./cmd/moodle-exporter
 package = VERSION=$(VERSION) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) scripts/package
 
-.PHONY: build test demo run lint bench proof deb dist install uninstall clean
+.PHONY: build test demo run lint bench proof cover race deb dist install uninstall clean
 build:
 	$(call compile,$(BINARY))
 
@@ -50,6 +52,16 @@ bench: build
 proof: build
 	scripts/install-tools test
 	MOODLE_EXPORTER_BINARY=$(CURDIR)/$(BINARY) scripts/proof $(ARGS)
+
+cover: build
+	scripts/install-tools test
+	MOODLE_EXPORTER_BINARY=$(CURDIR)/$(BINARY) $(GO) test -count=1 -timeout 30m -coverpkg=./... -coverprofile=bin/cover.out ./...
+	$(GO) tool cover -func=bin/cover.out >bin/cover.txt
+	tail -n 1 bin/cover.txt
+
+race:
+	scripts/install-tools test
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 60m ./collector/... ./internal/... ./backup/... ./cmd/...
 
 deb: build
 	scripts/install-tools package

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// event is one line of go test -json, see go doc test2json.
+type event struct {
+	Time                          time.Time
+	Action, Package, Test, Output string
+	Elapsed                       float64 // seconds
+}
+
+// result is one whole test, with what it says of itself.
+type result struct {
+	name, outcome string
+	ended         time.Time
+	took          time.Duration
+	parts, failed int // subtests
+	said          []string
+}
+
+// logged is the output of t.Log by a test itself; that of its subtests is further in.
+var logged = regexp.MustCompile(`^ {4}\w+_test\.go:\d+: (.*)$`)
+
+// readResults are the tests in a stream of events, in the order in which they began. One that did not end has no outcome.
+func readResults(r io.Reader) ([]*result, error) {
+	var results []*result
+	known := map[string]*result{}
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var e event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			continue // what a compiler or a crash has printed in between
+		}
+		whole, sub, isPart := strings.Cut(e.Test, "/")
+		if whole == "" {
+			continue
+		}
+		one := known[e.Package+" "+whole]
+		if one == nil {
+			one = &result{name: whole, outcome: "DID NOT END"}
+			known[e.Package+" "+whole], results = one, append(results, one)
+		}
+		one.ended = e.Time
+		switch ended := e.Action == "pass" || e.Action == "fail" || e.Action == "skip"; {
+		case ended && !isPart:
+			one.outcome, one.took = map[string]string{"pass": "passed", "fail": "FAILED", "skip": "was skipped"}[e.Action], time.Duration(e.Elapsed*float64(time.Second))
+		case ended && !strings.Contains(sub, "/"):
+			one.parts++
+			if e.Action == "fail" {
+				one.failed++
+			}
+		case e.Action == "output" && !isPart:
+			if text := logged.FindStringSubmatch(strings.TrimRight(e.Output, "\n")); text != nil {
+				one.said = append(one.said, text[1])
+			}
+		}
+	}
+	return results, lines.Err()
+}
+
+// tell is a list of tests, each with its words.
+func tell(results []*result) string {
+	var page strings.Builder
+	for _, one := range results {
+		fmt.Fprintf(&page, "- **%s** %s, %s, after %s", one.name, one.outcome, one.ended.UTC().Format("2006-01-02 15:04 UTC"), one.took.Round(time.Second))
+		if one.parts > 0 {
+			fmt.Fprintf(&page, "; %d parts, %d of them failed", one.parts, one.failed)
+		}
+		page.WriteString("\n")
+		if len(one.said) > 0 {
+			fmt.Fprintf(&page, "\n  ```\n  %s\n  ```\n\n", strings.Join(one.said, "\n  "))
+		}
+	}
+	return page.String()
+}
