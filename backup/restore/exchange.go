@@ -127,7 +127,7 @@ func (r *restoration) check(ctx context.Context) error {
 	if !r.touches() {
 		return nil
 	}
-	_, err := control.CheckPool(ctx, r.site, control.PoolCheck{Pools: r.pools(), CodeSince: r.closed})
+	_, err := control.CheckPool(ctx, r.site, control.PoolCheck{Pools: r.pools(), CodeSince: r.closed, UpgradePending: r.pending})
 	if r.answered && errors.Is(err, control.ErrNotChecked) {
 		return fmt.Errorf("PHP-FPM answered before the site was exchanged, and does not now: %v", err) //nolint:errorlint // it is a failure by now
 	}

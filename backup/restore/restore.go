@@ -85,6 +85,7 @@ type restoration struct {
 	before   control.Before // how the site was before it was closed
 	closed   time.Time      // when that was
 	answered bool           // PHP-FPM was there to ask before
+	pending  bool           // the trial found the database behind the code, as it was when the backup was made
 }
 
 // Restore brings the site back. The caller holds the site's lock, and has asked whether the plan may be

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -235,5 +236,24 @@ func TestOnly(t *testing.T) {
 			r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &testRun{}))
 			r.nothingLeft()
 		})
+	}
+}
+
+// TestUpgradePending brings back a site whose code is newer than its database, as it was when it was backed up.
+func TestUpgradePending(t *testing.T) {
+	r := newRig(t, stand.SiteOptions{})
+	version := filepath.Join(r.site.DocRoot, "version.php")
+	text, err := os.ReadFile(version)
+	r.must(err)
+	newer := regexp.MustCompile(`\$version\s*=\s*\d+`).ReplaceAll(text, []byte("$$version = 2099010100"))
+	r.must(os.WriteFile(version, newer, 0o644))
+	manifest := r.backUp()
+	before := r.state()
+	disasters[0].do(r)
+	result, err := r.restore(r.options(manifest))
+	r.must(err)
+	r.same(before, r.state())
+	if notes := strings.Join(result.Notes, "\n"); !strings.Contains(notes, "asks for an upgrade") {
+		t.Errorf("notes: %s", notes)
 	}
 }

@@ -55,7 +55,7 @@ func (r *restoration) trial(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("the restored site does not start: %w", err)
 	}
-	if pending {
+	if r.pending = pending; pending {
 		r.result.Notes = append(r.result.Notes, "the restored site asks for an upgrade, as it did when the backup was made")
 	}
 	if r.target.moved != "" {

@@ -61,8 +61,8 @@ func parsePoolAnswer(line string) (PoolAnswer, error) {
 	return answer, nil
 }
 
-// judge says what is wrong with an answer, given the code that should run and since when it is there; zero for ever.
-func (a PoolAnswer) judge(site *moodle.Site, disk moodle.Version, since time.Time) error {
+// judge says what is wrong with an answer, given the code that should run.
+func (a PoolAnswer) judge(site *moodle.Site, disk moodle.Version, check PoolCheck) error {
 	var problems []error
 	if a.Dir != site.Public() {
 		problems = append(problems, fmt.Errorf("PHP-FPM runs the code in %s and not that in %s; reload it", a.Dir, site.Public()))
@@ -71,11 +71,11 @@ func (a PoolAnswer) judge(site *moodle.Site, disk moodle.Version, since time.Tim
 		problems = append(problems, fmt.Errorf("PHP-FPM runs code of version %s, and %s is on disk; reload it", a.CodeVersion, disk.Number))
 	}
 	// The clock of opcache has seconds.
-	if a.Opcache && !a.Revalidates && !a.OpcacheSince.IsZero() && a.OpcacheSince.Before(since.Truncate(time.Second)) {
+	if a.Opcache && !a.Revalidates && !a.OpcacheSince.IsZero() && a.OpcacheSince.Before(check.CodeSince.Truncate(time.Second)) {
 		problems = append(problems, fmt.Errorf("PHP-FPM has kept compiled code since %s, from before the code was changed, and never looks for changes (opcache.validate_timestamps=0); reload it",
 			a.OpcacheSince.UTC().Format(time.RFC3339)))
 	}
-	if differ(a.DatabaseVersion, a.CodeVersion) {
+	if behind := check.UpgradePending && moodle.Newer(a.CodeVersion, a.DatabaseVersion); differ(a.DatabaseVersion, a.CodeVersion) && !behind {
 		problems = append(problems, fmt.Errorf("the database is of version %s and the code of %s", a.DatabaseVersion, a.CodeVersion))
 	}
 	return errors.Join(problems...)

@@ -35,6 +35,8 @@ type PoolCheck struct {
 	// CodeSince is when the code was put in its place: a pool that keeps older compiled code and never looks is wrong.
 	// Zero for long ago.
 	CodeSince time.Time
+	// UpgradePending says that the database is known to be behind the code, and that this is no fault of the moment.
+	UpgradePending bool
 }
 
 // CheckPool starts the site inside its pool, as a visitor's request would but for the maintenance page, and compares the
@@ -58,7 +60,7 @@ func CheckPool(ctx context.Context, site *moodle.Site, check PoolCheck) (PoolAns
 	for _, pool := range check.Pools {
 		answer, err := askPool(ctx, site, pool, script)
 		if err == nil {
-			err = answer.judge(site, disk, check.CodeSince)
+			err = answer.judge(site, disk, check)
 		}
 		if err == nil {
 			return answer, nil
