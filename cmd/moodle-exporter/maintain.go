@@ -60,7 +60,7 @@ func (e *environment) maintenanceTasks(settings *config.Config, known siteSource
 		}),
 		maintenance.NewPackageUpgrades(m.Packages, maintenance.HostReboot, e.clock),
 		maintenance.NewServiceRestarts(m.Restart, bus),
-		e.commandTask("moodle-update", func(ctx context.Context, e *environment, dry bool) error { return e.updateAll(ctx, settings, dry) }),
+		inWindow(e.commandTask("moodle-update", func(ctx context.Context, e *environment, dry bool) error { return e.updateAll(ctx, settings, dry) })),
 		maintenance.NewCertbotRenew(servedCertificates(settings, known, bus)),
 		e.commandTask("prune", func(ctx context.Context, e *environment, dry bool) error {
 			return e.prune(ctx, settings, "", dry)
@@ -99,6 +99,12 @@ func (e *environment) commandTask(name string, do func(ctx context.Context, e *e
 			return do(ctx, &told, true)
 		},
 	}
+}
+
+// inWindow has a task wait for the window: the users of the site notice it.
+func inWindow(task maintenance.Task) maintenance.Task {
+	task.Disruptive = true
+	return task
 }
 
 // protected are the directories that no cleaning may enter, wherever they lie.
