@@ -138,7 +138,7 @@ func masterOf(proc string, pool phpfpm.Pool) int {
 			continue
 		}
 		title, err := os.ReadFile(filepath.Join(proc, entry.Name(), "cmdline")) //nolint:gosec // the kernel's own
-		if err != nil {
+		if err != nil || contained(proc, entry.Name()) {
 			continue
 		}
 		_, rest, found := strings.Cut(strings.TrimRight(string(title), "\x00 "), masterTitle)
@@ -148,4 +148,15 @@ func masterOf(proc string, pool phpfpm.Pool) int {
 		}
 	}
 	return 0
+}
+
+// contained says whether a process lives in a container: there files of the same names are others, and the host's root
+// sees its processes all the same. A namespace that may not be looked at is taken for our own.
+func contained(proc, pid string) bool {
+	own, err := os.Readlink(filepath.Join(proc, "self/ns/pid"))
+	if err != nil {
+		return false
+	}
+	its, err := os.Readlink(filepath.Join(proc, pid, "ns/pid"))
+	return err == nil && its != own
 }
