@@ -53,17 +53,9 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() error {
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	fillIn(&o.Clock, &o.Logger, &o.At)
 	if o.Wait == nil {
 		o.Wait = sleep
-	}
-	if o.At == nil {
-		o.At = func(string) {}
 	}
 	if o.programs == nil {
 		o.programs = dumpPrograms

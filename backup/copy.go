@@ -108,15 +108,7 @@ type outgoing struct {
 // The caller holds a lock that keeps out other copies of the site. Backups may be made, verified and pruned
 // meanwhile: those that are being copied are pinned.
 func Copy(ctx context.Context, o CopyOptions, run Run) (*Copied, error) {
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.At == nil {
-		o.At = func(string) {}
-	}
+	fillIn(&o.Clock, &o.Logger, &o.At)
 	c := &copier{CopyOptions: o, run: run, local: store.NewDirectory(SiteDir(o.Dir, o.Site)), broken: map[string]bool{}, lost: map[string]int{}}
 	defer c.close()
 	err := c.copy(ctx)

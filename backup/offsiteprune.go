@@ -54,31 +54,14 @@ type offsitePruner struct {
 // Where the bucket keeps versions, deleting only hides: the bucket's own rules decide when the space comes
 // back.
 func PruneOffsite(ctx context.Context, o OffsitePruneOptions, run Run) (*Pruning, error) {
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.At == nil {
-		o.At = func(string) {}
-	}
+	fillIn(&o.Clock, &o.Logger, &o.At)
 	if run == nil {
 		run = noRun{}
 	}
 	p := &offsitePruner{OffsitePruneOptions: o, local: store.NewDirectory(SiteDir(o.Dir, o.Site)), now: o.Clock()}
 	defer func() { p.there.close() }()
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{{"decide", p.decide}, {"remove", p.delist}, {"sweep", p.sweep}} {
-		if err := run.Step(ctx, step.name, step.do); err != nil {
-			return nil, fmt.Errorf("prune the copies of %s: %w", o.Site, err)
-		}
-		o.At(step.name)
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
+	if err := runSteps(ctx, run, o.At, step{"decide", p.decide}, step{"remove", p.delist}, step{"sweep", p.sweep}); err != nil {
+		return nil, fmt.Errorf("prune the copies of %s: %w", o.Site, err)
 	}
 	return &p.pruning, nil
 }

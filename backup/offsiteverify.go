@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path"
 	"slices"
@@ -27,31 +26,6 @@ type OffsiteVerifyOptions struct {
 	Clock    func() time.Time
 	Logger   *slog.Logger
 	At       func(step string) // as in Options
-}
-
-// OffsiteDamageError is a verification of copies that came to its end and found something.
-type OffsiteDamageError struct {
-	Site             string
-	Damaged, Foreign int64
-	Hurts            []string // IDs of backups
-}
-
-func (e *OffsiteDamageError) Error() string {
-	text := ""
-	if e.Damaged > 0 {
-		text = fmt.Sprintf("%d objects of the copies of the backups of %s are damaged or missing", e.Damaged, e.Site)
-		if len(e.Hurts) > 0 {
-			text += fmt.Sprintf(", and the copies %v cannot be restored whole", e.Hurts)
-		}
-		text += fmt.Sprintf(".\nCopy again: `moodle-exporter backup copy --site=%s`. It mends what the backups on this host still have. Then see who or what changes objects in the bucket.", e.Site)
-	}
-	if e.Foreign > 0 {
-		if text != "" {
-			text += "\n"
-		}
-		text += fmt.Sprintf("%d objects among the copies of %s are not ours. They hurt no backup, but only this program should write there: see where they come from, and remove them.", e.Foreign, e.Site)
-	}
-	return text
 }
 
 // offsiteVerifier is one verification of copies under way.
@@ -83,34 +57,17 @@ type remoteCopy struct {
 // VerifyOffsite proves that the copies are what they were when they were sent. Nothing in the bucket is
 // changed; what is damaged is written down here, and the next copy sends it again. Without an identity
 // encrypted objects are proven by the digests of their lists of ciphertext alone. It returns an
-// *OffsiteDamageError with the report if anything was found.
+// *DamageError with the report if anything was found.
 func VerifyOffsite(ctx context.Context, o OffsiteVerifyOptions, run Run) (*Report, error) {
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.At == nil {
-		o.At = func(string) {}
-	}
+	fillIn(&o.Clock, &o.Logger, &o.At)
 	v := &offsiteVerifier{OffsiteVerifyOptions: o, run: run, local: store.NewDirectory(SiteDir(o.Dir, o.Site)), hurt: map[string]int64{}, faults: map[string]string{}}
 	v.findings = newFindings(o.Logger, v.local.Path(offsiteDamagedName))
 	defer v.close()
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{{"look", v.look}, {"lists", v.readLists}, {"objects", v.readObjects}, {"record", v.keep}} {
-		if err := run.Step(ctx, step.name, step.do); err != nil {
-			return nil, fmt.Errorf("verify the copies of %s: %w", o.Site, err)
-		}
-		o.At(step.name)
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
+	if err := runSteps(ctx, run, o.At, step{"look", v.look}, step{"lists", v.readLists}, step{"objects", v.readObjects}, step{"record", v.keep}); err != nil {
+		return nil, fmt.Errorf("verify the copies of %s: %w", o.Site, err)
 	}
 	if r := v.report; r.Damaged+r.Foreign > 0 {
-		return &r, &OffsiteDamageError{o.Site, r.Damaged, r.Foreign, slices.Sorted(maps.Keys(v.hurts))}
+		return &r, v.damage(inBucket, o.Site)
 	}
 	return &v.report, nil
 }

@@ -21,7 +21,7 @@ func offsiteOptions(o Options, from *Offsite) OffsiteVerifyOptions {
 func verifyCopies(t testing.TB, o OffsiteVerifyOptions) (found []string, report *Report) {
 	t.Helper()
 	report, err := VerifyOffsite(t.Context(), o, noRun{})
-	var damage *OffsiteDamageError
+	var damage *DamageError
 	if err != nil && !errors.As(err, &damage) {
 		t.Fatal(err)
 	}

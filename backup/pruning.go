@@ -33,15 +33,7 @@ type Pruning struct {
 // refused, with nothing removed, while a backup cannot be read. The caller holds the site's lock and
 // LockPath's; a dry run needs neither, and no run to be watched by.
 func Prune(ctx context.Context, o PruneOptions, run Run) (*Pruning, error) {
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.At == nil {
-		o.At = func(string) {}
-	}
+	fillIn(&o.Clock, &o.Logger, &o.At)
 	if run == nil {
 		run = noRun{}
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/moodle-exporter/moodle-exporter/backup/store"
@@ -31,54 +30,6 @@ type VerifyOptions struct {
 	At       func(step string) // as in Options
 }
 
-// Finding is one file that is not as it was written.
-type Finding struct {
-	File  string   // below the directory of the site's backups
-	What  string   // "flipped: …", "truncated: …", "missing", "foreign", …
-	Hurts []string // IDs of the backups that need it
-	Moved string   // where it lies now, if it was moved
-}
-
-// Report is what a verification has seen.
-type Report struct {
-	Backups   int // that were looked at
-	Blobs     int64
-	ReadFiles int64
-	ReadBytes int64
-	Share     int // that was read; 0 is the first, -1: everything was read
-	Findings  []Finding
-	Damaged   int64 // all of them, where Findings are the first many
-	Foreign   int64
-}
-
-// fewFindings bounds what is told one by one. damaged.list has all content files.
-const fewFindings = 1000
-
-// DamageError is a verification that came to its end and found something.
-type DamageError struct {
-	Site             string
-	Damaged, Foreign int64
-	Hurts            []string // IDs of backups
-}
-
-func (e *DamageError) Error() string {
-	text := ""
-	if e.Damaged > 0 {
-		text = fmt.Sprintf("%d files of the backups of %s are damaged or missing", e.Damaged, e.Site)
-		if len(e.Hurts) > 0 {
-			text += fmt.Sprintf(", and the backups %v cannot be restored whole", e.Hurts)
-		}
-		text += fmt.Sprintf(".\nMake a backup now: `moodle-exporter backup --site=%s`. It mends what the site still has, and is whole itself. Then see why the disk has lost them.", e.Site)
-	}
-	if e.Foreign > 0 {
-		if text != "" {
-			text += "\n"
-		}
-		text += fmt.Sprintf("%d files among the backups of %s are not ours. They hurt no backup, but only this program should write there: see where they come from, and remove them.", e.Foreign, e.Site)
-	}
-	return text
-}
-
 // verifier is one verification under way.
 type verifier struct {
 	VerifyOptions
@@ -95,19 +46,6 @@ type verifier struct {
 	moved usage
 }
 
-// findings are what a verification has found.
-type findings struct {
-	mu     sync.Mutex
-	report Report
-	hurts  map[string]bool
-	log    *slog.Logger
-	all    string // where all damaged content files are named
-}
-
-func newFindings(log *slog.Logger, all string) findings {
-	return findings{hurts: map[string]bool{}, log: log, all: all}
-}
-
 // subject is one backup as the verification sees it.
 type subject struct {
 	id       string
@@ -121,31 +59,14 @@ type subject struct {
 // it is and is noted against its backup. It returns a *DamageError with the report if anything was found.
 // The caller holds the site's lock and LockPath's.
 func Verify(ctx context.Context, o VerifyOptions, run Run) (*Report, error) {
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.At == nil {
-		o.At = func(string) {}
-	}
+	fillIn(&o.Clock, &o.Logger, &o.At)
 	v := &verifier{VerifyOptions: o, store: store.NewDirectory(SiteDir(o.Dir, o.Site)), run: run}
 	v.findings = newFindings(o.Logger, v.store.Path(damagedName))
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{{"manifests", v.readManifests}, {"files", v.readFiles}, {"pool", v.readPool}, {"record", v.keep}} {
-		if err := run.Step(ctx, step.name, step.do); err != nil {
-			return nil, fmt.Errorf("verify backups of %s: %w", o.Site, err)
-		}
-		o.At(step.name)
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
+	if err := runSteps(ctx, run, o.At, step{"manifests", v.readManifests}, step{"files", v.readFiles}, step{"pool", v.readPool}, step{"record", v.keep}); err != nil {
+		return nil, fmt.Errorf("verify backups of %s: %w", o.Site, err)
 	}
 	if r := v.report; r.Damaged+r.Foreign > 0 {
-		return &r, &DamageError{o.Site, r.Damaged, r.Foreign, slices.Sorted(maps.Keys(v.hurts))}
+		return &r, v.damage(inDirectory, o.Site)
 	}
 	return &v.report, nil
 }
@@ -267,42 +188,6 @@ func (v *verifier) spoil(s *subject, name, what string) {
 	if s.wanted {
 		v.note(Finding{File: path.Join(s.id, name), What: what, Hurts: []string{s.id}})
 	}
-}
-
-// note counts and tells one finding.
-func (t *findings) note(f Finding) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if f.What == "foreign" {
-		t.report.Foreign++
-	} else {
-		t.report.Damaged++
-	}
-	for _, id := range f.Hurts {
-		t.hurts[id] = true
-	}
-	if len(t.report.Findings) == fewFindings {
-		t.log.Warn("more files are damaged or foreign than are told here", "content_files", t.all)
-	}
-	t.report.Findings = append(t.report.Findings[:min(len(t.report.Findings), fewFindings)], f)
-	if len(t.report.Findings) > fewFindings {
-		return
-	}
-	told := []any{"file", f.File, "what", f.What}
-	if len(f.Hurts) > 0 {
-		told = append(told, "hurts", f.Hurts)
-	}
-	if f.Moved != "" {
-		told = append(told, "moved_to", f.Moved)
-	}
-	t.log.Warn("a file of the backups is not as it was written", told...)
-}
-
-func (t *findings) countRead(bytes int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.report.ReadFiles++
-	t.report.ReadBytes += bytes
 }
 
 // keep writes down what is known now.
