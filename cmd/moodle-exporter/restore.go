@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -193,78 +192,6 @@ func (e *environment) restoreJob(ctx context.Context, settings *config.Config, s
 	return err
 }
 
-// recoverRestore ends a restore that was broken off, before anything else is begun.
-func (e *environment) recoverRestore(ctx context.Context, settings *config.Config, site string, f *restoreFlags) error {
-	journal, err := restore.Unfinished(e.stateDir, site)
-	if err != nil || journal == nil {
-		return err
-	}
-	_, _ = fmt.Fprintf(e.stderr, "A restore of site %s from backup %s, begun %s, was broken off %s. It is ended first: finished if the restored site is open and works, else undone.\n",
-		site, journal.Backup, journal.Started.Local().Format(time.DateTime), journal.Phase.Words())
-	if f.dry {
-		return nil
-	}
-	if err := e.confirmSite(ctx, f.yes, site, "the restore that was broken off is ended"); err != nil {
-		return err
-	}
-	options, err := e.restoreOptions(ctx, settings, site)
-	if err != nil {
-		return err
-	}
-	finished := false
-	err = e.restoreJob(ctx, settings, site, f, func(ctx context.Context, run *job.Run) (err error) {
-		options.Logger = run.Logger
-		finished, err = restore.Recover(ctx, options, journal, run)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	end := "was undone: the site is as it was before it"
-	switch {
-	case finished:
-		end = "was finished: the restored site is open"
-	case journal.Phase == restore.Undone:
-		end += ". What was written into the restored site is kept until `moodle-exporter restore --discard --site=" + site + "`"
-	}
-	_, err = fmt.Fprintf(e.stdout, "The restore that was broken off %s.\n", end)
-	return err
-}
-
-// discard lets go what earlier restores of the site have kept.
-func (e *environment) discard(ctx context.Context, settings *config.Config, site string, f *restoreFlags) error {
-	journals, err := restore.Journals(e.stateDir, site)
-	if err != nil {
-		return err
-	}
-	if len(journals) == 0 {
-		_, err := fmt.Fprintf(e.stdout, "No restore of site %s has kept anything.\n", site)
-		return err
-	}
-	if err := e.confirmSite(ctx, f.yes || f.dry, site, "the site as it was before "+journals[len(journals)-1].Started.Local().Format(time.DateTime)+" is deleted for good"); err != nil {
-		return err
-	}
-	options, err := e.restoreOptions(ctx, settings, site)
-	if err != nil {
-		return err
-	}
-	if f.dry {
-		for _, journal := range journals {
-			_, _ = fmt.Fprintf(e.stdout, "Restore %s has kept the site as it was.\n", journal.ID)
-		}
-		return nil
-	}
-	return e.restoreJob(ctx, settings, site, f, func(ctx context.Context, run *job.Run) error {
-		options.Logger = run.Logger
-		for _, journal := range journals {
-			if err := run.Step(ctx, "discard", func(ctx context.Context) error { return restore.Discard(ctx, options, journal, run) }); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // restoreOptions are what every part of a restore needs to know of the host.
 func (e *environment) restoreOptions(ctx context.Context, settings *config.Config, site string) (restore.Options, error) {
 	options := restore.Options{
@@ -294,32 +221,6 @@ func notPrimary(site *moodle.Site) error {
 	return &backup.RefusedError{
 		Happened: "site " + site.Name + " is not restored from this host", Means: "its dataroot is shared by several web servers",
 		Do: "set `primary: true` for the site in the configuration of the one host that shall do it",
-	}
-}
-
-// confirmSite asks whoever sits at the terminal, who must write the site's name: nothing is replaced by a slip.
-func (e *environment) confirmSite(ctx context.Context, yes bool, site, what string) error {
-	if yes {
-		return nil
-	}
-	refusal := &backup.RefusedError{Happened: "nobody has confirmed that " + what, Means: "nothing was done", Do: "run it on a terminal, or add --yes"}
-	if !terminal(e.stdout) || !terminal(os.Stdin) {
-		return refusal
-	}
-	_, _ = fmt.Fprintf(e.stdout, "\nIf you go on, %s.\nWrite the site's name (%s) to go on: ", what, site)
-	answer := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(os.Stdin).ReadString('\n') // what was not written to its end is no yes
-		answer <- line
-	}()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case line := <-answer:
-		if strings.TrimSpace(line) != site {
-			return refusal
-		}
-		return nil
 	}
 }
 
