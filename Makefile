@@ -4,6 +4,7 @@
 # make lint, make bench, make proof, make build
 # make cover  what of the code the tests reach, by function, in bin/cover.txt
 # make race   the tests of what runs concurrently, with the race detector
+# make fuzz   every reader of what others write, FUZZTIME=10s each
 # make deb, make dist              a Debian package of this machine's kind; release archives and packages of all kinds
 # make install, make uninstall     below PREFIX (/usr/local), for systems without Debian packages; DESTDIR is put before it
 
@@ -26,7 +27,7 @@ RUN_STATE := $(or $(XDG_STATE_HOME),$(HOME)/.local/state)/moodle-exporter
 compile = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(1) ./cmd/moodle-exporter
 package = VERSION=$(VERSION) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) scripts/package
 
-.PHONY: build test demo run lint bench proof cover race deb dist install uninstall clean
+.PHONY: build test demo run lint bench proof cover race fuzz deb dist install uninstall clean
 build:
 	$(call compile,$(BINARY))
 
@@ -62,6 +63,9 @@ cover: build
 race:
 	scripts/install-tools test
 	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 60m ./collector/... ./internal/... ./backup/... ./cmd/...
+
+fuzz:
+	scripts/fuzz
 
 deb: build
 	scripts/install-tools package
