@@ -147,7 +147,9 @@ func TestLegendsNameLabelsThatExist(t *testing.T) {
 }
 
 // unused are the metrics that neither a rule nor a panel uses, and why.
-var unused = map[string]string{}
+var unused = map[string]string{
+	"moodle_secrets_exposed": "nothing happens to a site while it waits: status names the files and the commands that close them",
+}
 
 func TestEveryMetricIsUsed(t *testing.T) {
 	text := records(t)

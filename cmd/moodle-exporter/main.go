@@ -102,7 +102,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	e.logger = promslog.New(logging)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return e.finish(ctx, table[name](ctx, e))
+	if err = e.askRoot(name); err == nil {
+		err = sayRoot(name, table[name](ctx, e))
+	}
+	return e.finish(ctx, err)
 }
 
 // config reads the configuration file. One that was named must exist.

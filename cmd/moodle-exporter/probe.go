@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -35,6 +36,7 @@ func (e *environment) probe(settings *config.Config) *probe.Probe {
 	return &probe.Probe{
 		Config: settings, Finder: e.finder(), StateDir: e.stateDir, Group: group(), Clock: e.clock, Logger: e.logger,
 		Services: e.discoverServices, CertificateFiles: probe.DefaultCertificateFiles, NginxFile: nginx.DefaultFile,
+		SettingsDir: filepath.Dir(config.DefaultPath),
 	}
 }
 

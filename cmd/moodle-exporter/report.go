@@ -10,6 +10,7 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/collector"
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
 	"github.com/moodle-exporter/moodle-exporter/internal/job"
+	"github.com/moodle-exporter/moodle-exporter/internal/probe"
 	"github.com/moodle-exporter/moodle-exporter/internal/statuspage"
 )
 
@@ -26,15 +27,27 @@ func (h *host) report(ctx context.Context, engine *collector.Engine, metricsPath
 	}
 	if snapshot.Host != nil {
 		extras.Problems = append(extras.Problems, snapshot.Host.Problems...)
+		extras.Exposed = h.exposed("", snapshot.Host.Secrets, snapshot.Host.Taken)
 	}
 	for _, facts := range snapshot.Sites {
 		extras.Problems = append(extras.Problems, facts.Problems...)
+		extras.Exposed = append(extras.Exposed, h.exposed(facts.Name, facts.Secrets, facts.Taken)...)
 	}
 	extras.Jobs, extras.Past = h.jobErrors()
 	var unread []string
 	extras.Restores, unread = h.restores()
 	extras.Problems = append(extras.Problems, unread...)
 	return statuspage.Evaluate(families, extras, h.clock())
+}
+
+// exposed are the words to the metric of the same name, which is not told from a look that is too old.
+func (h *host) exposed(site string, secrets *probe.Secrets, taken time.Time) (list []statuspage.Exposed) {
+	if secrets != nil && probe.Fresh(taken, h.clock()) {
+		for _, one := range secrets.Exposed {
+			list = append(list, statuspage.Exposed{Site: site, Exposed: one})
+		}
+	}
+	return list
 }
 
 const (

@@ -36,6 +36,7 @@ type HostFacts struct {
 	Pools        []phpfpm.Pool      `json:"pools"`
 	Nginx        []string           `json:"nginx,omitempty"` // addresses of its status pages
 	Certificates []certificate.File `json:"certificates"`
+	Secrets      *Secrets           `json:"secrets,omitempty"`  // that belong to no site; nothing: not looked at
 	Problems     []string           `json:"problems,omitempty"` // for a person: what could not be seen, and why
 }
 
@@ -58,6 +59,7 @@ type SiteFacts struct {
 	Plugins        *moodle.DiskPlugins `json:"plugins,omitempty"`      // in the code; nothing: it could not be read
 	RedisCaches    []string            `json:"redis_caches,omitempty"` // servers of the caches, as the site writes them
 	Backup         backup.Inventory    `json:"backup"`
+	Secrets        *Secrets            `json:"secrets,omitempty"` // of the site; nothing: not looked at
 	Problems       []string            `json:"problems,omitempty"`
 }
 

@@ -38,6 +38,8 @@ type Probe struct {
 	CertificateFiles []string
 	// NginxFile is the configuration of nginx, which need not be there.
 	NginxFile string
+	// SettingsDir is where our configuration, passwords and keys lie.
+	SettingsDir string
 }
 
 // DefaultCertificateFiles is where certbot keeps what the web server serves.
@@ -132,6 +134,8 @@ func (p *Probe) look(ctx context.Context, site *moodle.Site) *SiteFacts {
 	note(lookAtPlugins(site, facts))
 	facts.Backup, err = backup.TakeInventory(ctx, p.Config.Backup.Dir, site.Name, p.Clock())
 	note(err)
+	facts.Secrets, err = p.lookAtSiteSecrets(site)
+	note(err)
 	return facts
 }
 
@@ -210,6 +214,8 @@ func (p *Probe) lookAtHost(ctx context.Context, host *HostFacts) {
 	}
 	host.Certificates, err = certificates(patterns)
 	note("certificate files", err)
+	host.Secrets, err = p.lookAtHostSecrets()
+	note("secrets", err)
 }
 
 // statusPages are where nginx tells its status, unless the configuration says it.

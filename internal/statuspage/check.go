@@ -58,6 +58,7 @@ func plan() []part {
 			{"CPU", "cpu", cpu},
 			{"memory", "memory", memory},
 			{"filesystems", "filesystem", filesystems},
+			{"", "", secrets},
 		}},
 		{"Certificates", []check{
 			{"", "certificate", certificateExpiry},

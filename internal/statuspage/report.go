@@ -72,6 +72,7 @@ type Extras struct {
 	Jobs       []JobError        // why the last runs failed
 	Past       []JobError        // runs that failed and were followed by another one, the newest first
 	Restores   []Restore         // that are not over with
+	Exposed    []Exposed         // what others than it is meant for may read
 	Collectors map[string]string // why collectors fail now, by their name
 	Version    string            // of this program
 

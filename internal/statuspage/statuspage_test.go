@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/moodle-exporter/moodle-exporter/internal/probe"
 	"github.com/moodle-exporter/moodle-exporter/internal/statuspage"
 )
 
@@ -32,6 +33,10 @@ var brokenExtras = statuspage.Extras{
 		{Site: "lms", Job: "backup", Text: "dump database moodle: Access denied for user 'root'@'localhost' <script>alert(2)</script>\x1b[2J"},
 		{Site: "_host", Job: "maintain", Text: "step temporary files: permission denied"},
 	},
+	Exposed: []statuspage.Exposed{{Site: "lms", Exposed: probe.Exposed{
+		Path: "/backup/maintenance/lms", Holds: "the backups of the site: its database, its files, its passwords", Who: "every account of this host",
+		Do: "chown root:root /backup/maintenance/lms && chmod 0700 /backup/maintenance/lms", Grave: true,
+	}}},
 	Past: []statuspage.JobError{{Site: "lms", Job: "verify", Text: "disk full", Ended: now.Add(-50 * time.Hour)}},
 	Collectors: map[string]string{
 		"database": "connect to /run/mysqld/mysqld.sock: connection refused",
