@@ -21,19 +21,25 @@ func example(t *testing.T, name string) string {
 	return string(content)
 }
 
-// The page shows the files as they are.
-func TestPageShowsTheExamples(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join("..", "docs", "monitoring.md"))
-	if err != nil {
-		t.Fatal(err)
+// The pages show the files as they are.
+func TestPagesShowTheExamples(t *testing.T) {
+	pages := map[string]string{}
+	for _, name := range []string{"README.md", "docs/monitoring.md"} {
+		page, err := os.ReadFile(filepath.Join("..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages[name] = string(page)
 	}
-	for _, name := range []string{"prometheus.yml", "alertmanager.sh", "grafana.yml", "grafana-datasource.yml"} {
-		if !strings.Contains(string(page), "\n"+example(t, name)+"```\n") {
-			t.Errorf("docs/monitoring.md does not show %s as it is", name)
+	for name, page := range map[string]string{
+		"prometheus.yml": "README.md", "alertmanager.sh": "README.md", "grafana.yml": "README.md", "grafana-datasource.yml": "docs/monitoring.md",
+	} {
+		if !strings.Contains(pages[page], "\n"+example(t, name)+"```\n") {
+			t.Errorf("%s does not show %s as it is", page, name)
 		}
 	}
 	for name := range config.DefaultThresholds {
-		if !strings.Contains(string(page), name) {
+		if !strings.Contains(pages["docs/monitoring.md"], name) {
 			t.Errorf("docs/monitoring.md does not tell of the limit %s", name)
 		}
 	}
