@@ -20,7 +20,7 @@ import (
 )
 
 // keptConfig is where files of the host's configuration lie that gave way to those of the backup.
-func (j *Journal) keptConfig() string { return strings.TrimSuffix(j.path, ".json") + "-config" }
+func (j *Journal) keptConfig() string { return strings.TrimSuffix(j.file.Path, ".json") + "-config" }
 
 // putHostConfig puts files of the host's configuration where there are none, and where it was asked for also
 // in the place of other ones, which are kept. The services must find no fault with the result. It comes first of all, so

@@ -2,13 +2,8 @@ package restore
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/moodle-exporter/moodle-exporter/backup/tree"
@@ -61,53 +56,25 @@ type Journal struct {
 	// Replaced are files of the host's configuration that gave way, without the first slash; keptConfig has them.
 	Replaced []string `json:"replaced,omitempty"`
 
-	path  string
-	group int
+	file job.JournalFile
 }
 
-const journalFormat = 1
+const (
+	jobName       = "restore"
+	journalFormat = 1
+)
 
-// newJournal is that of a restore that begins. The caller holds the site's lock: what another one was writing when it was
-// killed is nobody's.
+// newJournal is that of a restore that begins. The caller holds the site's lock.
 func newJournal(stateDir, site, id string, group int) *Journal {
-	discardTorn(journalDir(stateDir, site))
-	return &Journal{Format: journalFormat, Site: site, ID: id, path: filepath.Join(journalDir(stateDir, site), id+".json"), group: group}
+	return &Journal{Format: journalFormat, Site: site, ID: id, file: job.NewJournalFile(stateDir, jobName, site, id, group)}
 }
 
-// journalDir holds the journals of a site's restores.
-func journalDir(stateDir, site string) string { return filepath.Join(stateDir, "restore", site) }
-
-// save writes the journal, durably.
-func (j *Journal) save() error {
-	content, err := json.MarshalIndent(j, "", "  ")
-	if err != nil {
-		return err
-	}
-	for _, dir := range []string{filepath.Dir(filepath.Dir(j.path)), filepath.Dir(j.path)} {
-		if err := job.EnsureDir(dir, j.group); err != nil {
-			return fmt.Errorf("write the journal of the restore: %w", err)
-		}
-	}
-	if err := job.WriteFile(j.path, append(content, '\n'), 0o640, j.group); err != nil {
-		return fmt.Errorf("write the journal of the restore: %w", err)
-	}
-	return nil
-}
-
-// discardTorn removes journals that were being written by somebody who was killed over it. What cannot be removed does no
-// harm: no such name is ever read.
-func discardTorn(dir string) {
-	torn, _ := filepath.Glob(filepath.Join(dir, ".*.json.*"))
-	for _, path := range torn {
-		_ = os.Remove(path)
-	}
-}
+func (j *Journal) save() error { return j.file.Save(j) }
 
 // remove forgets the restore: nothing of it is left.
 func (j *Journal) remove() error {
-	discardTorn(filepath.Dir(j.path))
-	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the journal of the restore: %w", err)
+	if err := j.file.Remove(); err != nil {
+		return err
 	}
 	if err := os.RemoveAll(j.keptConfig()); err != nil {
 		return fmt.Errorf("remove the configuration that the restore has kept: %w", err)
@@ -117,35 +84,15 @@ func (j *Journal) remove() error {
 
 // Journals are those of a site, oldest first. A journal that cannot be read is an error: what it speaks of
 // is not known, and so nothing can be begun.
-func Journals(stateDir, site string) ([]*Journal, error) {
-	dir := journalDir(stateDir, site)
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look for earlier restores: %w", err)
-	}
-	var journals []*Journal
-	for _, entry := range entries {
-		if filepath.Ext(entry.Name()) != ".json" {
-			continue
-		}
-		path := filepath.Join(dir, entry.Name())
-		content, err := os.ReadFile(path) //nolint:gosec // below the state directory
-		if err != nil {
-			return nil, fmt.Errorf("look for earlier restores: %w", err)
-		}
-		j := &Journal{path: path, group: -1}
-		if err := json.Unmarshal(content, j); err != nil {
-			return nil, fmt.Errorf("read the journal %s: %w", path, err)
-		}
-		if j.Format != journalFormat || j.Site != site {
-			return nil, fmt.Errorf("read the journal %s: format %d of site %q does not belong there", path, j.Format, j.Site)
-		}
+func Journals(stateDir, site string) (journals []*Journal, err error) {
+	err = job.ReadJournals(stateDir, jobName, site, journalFormat, func(file job.JournalFile, content []byte) error {
+		j := &Journal{file: file}
 		journals = append(journals, j)
+		return json.Unmarshal(content, j)
+	})
+	if err != nil {
+		return nil, err
 	}
-	slices.SortFunc(journals, func(a, b *Journal) int { return strings.Compare(a.ID, b.ID) })
 	return journals, nil
 }
 

@@ -4,10 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -56,8 +52,7 @@ type Journal struct {
 	// Database says how the way back of the database went: nil before it was begun.
 	Database *journaled `json:"database,omitempty"`
 
-	path  string
-	group int
+	file job.JournalFile
 }
 
 // journaled is what the journal says about the way back of the database, and how to get to it: no password.
@@ -71,30 +66,16 @@ type journaled struct {
 	Kept     string           `json:"kept,omitempty"` // schema with the rows of the updated site
 }
 
-const journalFormat = 1
-
-func journalDir(stateDir, site string) string { return filepath.Join(stateDir, "update", site) }
+const (
+	jobName       = "update"
+	journalFormat = 1
+)
 
 func newJournal(stateDir, site, id string, group int) *Journal {
-	return &Journal{Format: journalFormat, Site: site, ID: id, Phase: Staging, path: filepath.Join(journalDir(stateDir, site), id+".json"), group: group}
+	return &Journal{Format: journalFormat, Site: site, ID: id, Phase: Staging, file: job.NewJournalFile(stateDir, jobName, site, id, group)}
 }
 
-// save writes the journal, durably.
-func (j *Journal) save() error {
-	content, err := json.MarshalIndent(j, "", "  ")
-	if err != nil {
-		return err
-	}
-	for _, dir := range []string{filepath.Dir(filepath.Dir(j.path)), filepath.Dir(j.path)} {
-		if err := job.EnsureDir(dir, j.group); err != nil {
-			return fmt.Errorf("write the journal of the update: %w", err)
-		}
-	}
-	if err := job.WriteFile(j.path, append(content, '\n'), 0o640, j.group); err != nil {
-		return fmt.Errorf("write the journal of the update: %w", err)
-	}
-	return nil
-}
+func (j *Journal) save() error { return j.file.Save(j) }
 
 // enter writes down that a phase begins.
 func (j *Journal) enter(phase Phase) error {
@@ -103,41 +84,22 @@ func (j *Journal) enter(phase Phase) error {
 }
 
 // remove forgets the update: nothing of it is left.
-func (j *Journal) remove() error {
-	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the journal of the update: %w", err)
-	}
-	return nil
-}
+func (j *Journal) remove() error { return j.file.Remove() }
 
 // Unfinished is the update of the site that was broken off, if there is one. A journal that cannot be read is an error:
 // what it speaks of is not known, and so nothing can be begun.
-func Unfinished(stateDir, site string) (*Journal, error) {
-	dir := journalDir(stateDir, site)
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+func Unfinished(stateDir, site string) (found *Journal, err error) {
+	err = job.ReadJournals(stateDir, jobName, site, journalFormat, func(file job.JournalFile, content []byte) error {
+		if found != nil {
+			return nil // there is one at a time
+		}
+		found = &Journal{file: file}
+		return json.Unmarshal(content, found)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("look for an earlier update: %w", err)
+		return nil, err
 	}
-	entries = slices.DeleteFunc(entries, func(entry fs.DirEntry) bool { return filepath.Ext(entry.Name()) != ".json" })
-	if len(entries) == 0 {
-		return nil, nil
-	}
-	path := filepath.Join(dir, entries[0].Name())
-	content, err := os.ReadFile(path) //nolint:gosec // below the state directory
-	if err != nil {
-		return nil, fmt.Errorf("look for an earlier update: %w", err)
-	}
-	j := &Journal{path: path, group: -1}
-	if err := json.Unmarshal(content, j); err != nil {
-		return nil, fmt.Errorf("read the journal %s: %w", path, err)
-	}
-	if j.Format != journalFormat || j.Site != site {
-		return nil, fmt.Errorf("read the journal %s: format %d of site %q does not belong there", path, j.Format, j.Site)
-	}
-	return j, nil
+	return found, nil
 }
 
 // Words say what the site is like in a phase.
