@@ -33,6 +33,7 @@ func TestExporterOnAServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &server{Machine: m, site: site}
+	s.trace(t)
 	s.before = s.services(t)
 	if err := m.InstallExporter(t.Context(), binary); err != nil {
 		t.Fatal(err)
@@ -55,10 +56,14 @@ func TestExporterOnAServer(t *testing.T) {
 		{"backup by timer", testBackupByTimer},
 		{"copy in the unit of the backup", testCopyUnit},
 		{"package upgrade in the unit of the housekeeping", testUpgradeUnit},
+		{"what jobs have made is closed", testModes},
+		{"who may read secrets", testSecretsClosed},
+		{"ordinary users", testOrdinaryUser},
 		{"hung mount", testHungMount},
 		{"cron, also without systemd", testCron},
 		{"database stopped", testDatabaseStopped},
 		{"password stands nowhere", testSecrets},
+		{"the site's code runs as its user", testRanAs},
 		{"nothing else was touched", func(t *testing.T, s *server) { s.sameServices(t, "mariadb.service", "cron.service") }},
 		{"removal", testRemoval},
 	} {

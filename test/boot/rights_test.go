@@ -52,6 +52,7 @@ func testRights(t *testing.T, s *server) {
 		"cat " + s.site.CodeDir + "/config.php",
 		"ls " + s.site.Dataroot,
 		"ls /etc/letsencrypt/live",
+		"cat /etc/letsencrypt/live/" + s.site.Host + "/privkey.pem",
 		"ls /backup/maintenance/" + s.site.Name,
 		"echo >/var/lib/moodle-exporter/x",
 		"echo >>/var/lib/moodle-exporter/facts/" + s.site.Name + ".json",
