@@ -63,11 +63,6 @@ func database(t testing.TB) *stand.MariaDBServer {
 	return server.db
 }
 
-const branch = "MOODLE_405_STABLE"
-
-// newer is the release that tests update to.
-var newer = stand.Release{Version: "2024100706.00", Release: "4.5.6 (Build: 20250811)", Branch: "405"}
-
 // rig is a site that is served through nginx and PHP-FPM, a checkout of a repository that has newer releases.
 type rig struct {
 	t      testing.TB
@@ -127,64 +122,6 @@ func newRigOn(t *testing.T, db *stand.MariaDBServer) *rig {
 	// A site that Moodle has installed knows its versions.
 	r.run("php", "-d", "max_input_vars=5000", filepath.Join(r.site.CodeDir, "admin/cli/upgrade.php"), "--non-interactive")
 	return r
-}
-
-// checkOut makes a repository with the code of the site, and the site a checkout of it.
-func (r *rig) checkOut() {
-	r.t.Helper()
-	r.origin = filepath.Join(r.dir, "origin")
-	r.must(os.MkdirAll(r.origin, 0o755))
-	r.git(r.origin, "init", "--quiet", "--initial-branch="+branch)
-	r.release(stand.Release{})
-	r.git(r.origin, "tag", "v4.5.5")
-	clone := filepath.Join(r.dir, "clone")
-	r.git(r.dir, "clone", "--quiet", "--no-checkout", r.origin, clone)
-	r.must(os.Rename(filepath.Join(clone, ".git"), filepath.Join(r.site.CodeDir, ".git")))
-	r.must(os.RemoveAll(clone))
-	r.own(r.origin)
-	r.git(r.site.CodeDir, "reset", "--quiet")
-	r.own(r.site.CodeDir)
-}
-
-// release commits another release to the repository.
-func (r *rig) release(release stand.Release) {
-	r.t.Helper()
-	entries, err := os.ReadDir(r.origin)
-	r.must(err)
-	defer func() {
-		if _, err := os.Lstat(filepath.Join(r.site.CodeDir, ".git")); err == nil {
-			r.own(r.origin)
-		}
-	}()
-	for _, entry := range entries {
-		if entry.Name() != ".git" {
-			r.must(os.RemoveAll(filepath.Join(r.origin, entry.Name())))
-		}
-	}
-	r.must(stand.WriteRelease(r.origin, release))
-	r.git(r.origin, "add", "--all")
-	r.git(r.origin, "commit", "--quiet", "--message=Moodle "+release.Release)
-}
-
-func (r *rig) own(dir string) {
-	r.t.Helper()
-	r.must(filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Lchown(path, r.site.Web.UID, r.site.Web.GID)
-	}))
-}
-
-func (r *rig) git(dir string, arguments ...string) string {
-	r.t.Helper()
-	command := exec.CommandContext(r.t.Context(), "git", append([]string{"-c", "safe.directory=*", "-c", "core.fileMode=false", "-C", dir}, arguments...)...)
-	command.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.org")
-	output, err := command.CombinedOutput()
-	if err != nil {
-		r.t.Fatalf("git %v: %v: %s", arguments, err, output)
-	}
-	return strings.TrimSpace(string(output))
 }
 
 // run runs a program as the site's user.

@@ -57,7 +57,7 @@ func (r *rig) pack(release stand.Release) string {
 }
 
 // TestMoveToPublic goes from 4.5 to 5.1 by a release archive: the web server serves another directory then, and plugins lie
-// elsewhere.
+// elsewhere. Archives without a checksum, or with another one, are refused.
 func TestMoveToPublic(t *testing.T) {
 	r := newRig(t)
 	r.must(os.RemoveAll(filepath.Join(r.site.CodeDir, ".git")))
@@ -68,10 +68,22 @@ func TestMoveToPublic(t *testing.T) {
 	// mod_chat and others are gone in 5.1, as its own list of deleted plugins says.
 	o.To = r.pack(stand.Release{Layout: "5.1", Deleted: gone(t, r)})
 
+	var refusal *backup.RefusedError
+	sum, err := os.ReadFile(o.To + ".sha256")
+	r.must(err)
+	r.must(os.WriteFile(o.To+".sha256", []byte(strings.Repeat("0", 64)+"  moodle-latest.tgz\n"), 0o600))
+	if _, err := r.update(o); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "should have") {
+		t.Errorf("error: %v", err)
+	}
+	r.must(os.Remove(o.To + ".sha256"))
+	if _, err := r.update(o); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "SHA-256 is not known") {
+		t.Errorf("error: %v", err)
+	}
+	r.must(os.WriteFile(o.To+".sha256", sum, 0o600))
+
 	// Behind a web server that knows nothing of public/, it is refused.
 	o.NginxFile = filepath.Join(r.dir, "nowhere.conf")
 	r.write(o.NginxFile, "http { server { root "+r.site.CodeDir+"; } }\n")
-	var refusal *backup.RefusedError
 	if _, err := r.update(o); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "directory public") {
 		t.Fatalf("error: %v", err)
 	}
@@ -113,23 +125,6 @@ func gone(t *testing.T, r *rig) (components []string) {
 	return components
 }
 
-// TestArchiveThatNobodyVouchesFor refuses archives without, or with another, checksum.
-func TestArchiveThatNobodyVouchesFor(t *testing.T) {
-	r := newRig(t)
-	o := r.options()
-	o.To = r.pack(newer)
-	var refusal *backup.RefusedError
-	r.must(os.WriteFile(o.To+".sha256", []byte(strings.Repeat("0", 64)+"  moodle-latest.tgz\n"), 0o600))
-	if _, err := r.update(o); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "should have") {
-		t.Errorf("error: %v", err)
-	}
-	r.must(os.Remove(o.To + ".sha256"))
-	if _, err := r.update(o); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "SHA-256 is not known") {
-		t.Errorf("error: %v", err)
-	}
-	r.nothingLeft()
-}
-
 // zipped makes a plugin's archive.
 func (r *rig) zipped(files map[string]string) string {
 	r.t.Helper()
@@ -155,15 +150,16 @@ func pluginVersion(component, version string) string {
 func TestPlugin(t *testing.T) {
 	r := newRig(t)
 	before := r.state()
-	for name, files := range map[string]map[string]string{
+	wrong := map[string]map[string]string{
 		"leads out":      {"standin/version.php": pluginVersion("mod_standin", "2026010100"), "standin/../../../x.php": "<?php"},
 		"is another one": {"other/version.php": pluginVersion("mod_other", "2026010100")},
 		"is none":        {"standin/readme.txt": "nothing"},
 		"is two":         {"standin/version.php": pluginVersion("mod_standin", "2026010100"), "second/x.php": "<?php"},
 		"needs more":     {"standin/version.php": strings.Replace(pluginVersion("mod_standin", "2026010100"), "2024100100", "2099010100", 1)},
-	} {
+	}
+	for _, name := range tried([]string{"leads out", "needs more"}, "is another one", "is none", "is two") {
 		o := r.options()
-		o.Plugins = []update.Plugin{{Component: "mod_standin", File: r.zipped(files)}}
+		o.Plugins = []update.Plugin{{Component: "mod_standin", File: r.zipped(wrong[name])}}
 		if _, err := r.update(o); err == nil {
 			t.Errorf("an archive that %s was put in", name)
 		}

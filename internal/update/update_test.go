@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +15,8 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
 
-// TestUpdateFromGit brings a checkout to the tip of its branch, and wants everything of the site's own still there.
+// TestUpdateFromGit brings a checkout to the tip of its branch, and wants everything of the site's own still there. It does
+// so in spite of students at a quiz when it is told to, and only then.
 func TestUpdateFromGit(t *testing.T) {
 	r := newRig(t)
 	own := map[string]string{"local/defaults.php": "<?php // ours\n", "robots.txt": "User-agent: *\n", "vendor/a/b.php": "<?php\n", "mod/standin/lang/en/standin.php": "<?php\n"}
@@ -25,7 +27,14 @@ func TestUpdateFromGit(t *testing.T) {
 	configuration, err := os.ReadFile(filepath.Join(r.site.CodeDir, "config.php"))
 	r.must(err)
 	r.release(newer)
-	result, err := r.update(r.options())
+	r.sql("INSERT INTO " + r.table("quiz_attempts") + " (quiz, userid, attempt, uniqueid, layout, state, preview) VALUES (1, 2, 1, 999, '', 'inprogress', 0)")
+	var refusal *backup.RefusedError
+	if _, err := r.update(r.options()); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "quiz") {
+		t.Fatalf("error: %v", err)
+	}
+	o := r.options()
+	o.Insist = true
+	result, err := r.update(o)
 	r.must(err)
 	r.ownersAsBefore()
 	after := r.state()
@@ -79,22 +88,6 @@ func (r *rig) ownersAsBefore() {
 	}))
 }
 
-// TestBrokenUpgradeIsTakenBack lets Moodle's upgrade throw when it has changed tables and rows already.
-func TestBrokenUpgradeIsTakenBack(t *testing.T) {
-	r := newRig(t)
-	before := r.state()
-	broken := newer
-	broken.Upgrade = `sql_run("ALTER TABLE {course} ADD halfway INT"); sql_run("DELETE FROM {user} WHERE id > 1"); sql_run("CREATE TABLE {halfway} (id INT)");
-    throw new Exception('no way on');`
-	r.release(broken)
-	_, err := r.update(r.options())
-	if err == nil || !strings.Contains(err.Error(), "no way on") || !strings.Contains(err.Error(), "was undone") {
-		t.Fatalf("error: %v", err)
-	}
-	r.same(before, r.state())
-	r.nothingLeft()
-}
-
 // TestAllThatStandsInTheWay names every blocker at once, and touches nothing.
 func TestAllThatStandsInTheWay(t *testing.T) {
 	r := newRig(t)
@@ -119,25 +112,20 @@ func TestAllThatStandsInTheWay(t *testing.T) {
 	r.nothingLeft()
 }
 
-// TestAWordLetsItGoOn updates in spite of students at a quiz when it is told to, and only then.
-func TestAWordLetsItGoOn(t *testing.T) {
-	r := newRig(t)
-	r.sql("INSERT INTO " + r.table("quiz_attempts") + " (quiz, userid, attempt, uniqueid, layout, state, preview) VALUES (1, 2, 1, 999, '', 'inprogress', 0)")
-	r.release(newer)
-	o := r.options()
-	var refusal *backup.RefusedError
-	if _, err := r.update(o); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "quiz") {
-		t.Fatalf("error: %v", err)
-	}
-	o.Insist = true
-	_, err := r.update(o)
-	r.must(err)
-	r.nothingLeft()
-}
+// moments are the points at which an update can end by a kill, one for each state that the next run may find. morePoints
+// are those that differ from one of them in what has been done, and not in what is to be done.
+var (
+	moments    = []string{"stage", "cron", "close", "code move", "upgrade", "open", "cron on", "finish"}
+	morePoints = []string{"look", "preflight", "backup", "dump", "switch", "upgrade begins", "purge", "check", "visit"}
+)
 
-// steps are all points at which an update can end by a kill or an error, in their order.
-var steps = []string{"look", "stage", "preflight", "backup", "cron", "close", "dump", "code move", "switch", "upgrade begins", "upgrade", "purge", "check",
-	"open", "visit", "cron on", "finish"}
+// tried are those of always, and with PROOF=full the others as well.
+func tried(always []string, others ...string) []string {
+	if os.Getenv("PROOF") == "full" {
+		return append(slices.Clone(always), others...)
+	}
+	return always
+}
 
 type killed struct{}
 
@@ -155,6 +143,7 @@ func killAt(t *testing.T, first int) {
 	r := newRig(t)
 	before := r.state()
 	r.release(newer)
+	steps := tried(moments, morePoints...)
 	for i := first; i < len(steps); i += 2 {
 		step := steps[i]
 		t.Run(step, func(t *testing.T) {
@@ -214,7 +203,7 @@ func TestFailureIsTakenBack(t *testing.T) {
 	r.release(newer)
 	broken := errors.New("broken on purpose")
 	// The kills go through every point; an error differs from them where it meets something at work.
-	for _, step := range []string{"preflight", "cron", "code move", "upgrade", "visit"} {
+	for _, step := range tried([]string{"cron", "upgrade", "visit"}, "preflight", "code move") {
 		t.Run(step, func(t *testing.T) {
 			r.t = t
 			ctx, cancel := context.WithCancelCause(t.Context())
