@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -69,7 +68,12 @@ func (u *updated) testKilledMaintain(t *testing.T) {
 	for done := 0; done < wanted && !t.Failed(); {
 		k.age(t, 8*24*time.Hour)
 		before := k.evidence(t)
-		if !k.kill(t, random, span, done%2 == 0) {
+		moment := func() { time.Sleep(time.Duration(random.Int64N(int64(span)))) }
+		if random.IntN(4) != 0 {
+			// Some tasks take much longer than others: each has its turn.
+			moment = k.within(t, k.tasks[random.IntN(len(k.tasks))], time.Duration(random.Int64N(int64(time.Second))))
+		}
+		if !k.kill(t, moment, done%2 == 0) {
 			continue
 		}
 		done++
@@ -198,6 +202,13 @@ func (k *keeper) evidence(t *testing.T) evidence {
 	if len(e.counts) != len(names) {
 		t.Errorf("seen are %v, want %v", e.counts, names)
 	}
+	e.run, e.steps = k.lastRun(t)
+	return e
+}
+
+// lastRun is the number of the last run of maintain, and the tasks that it has begun.
+func (k *keeper) lastRun(t *testing.T) (run int, steps []string) {
+	t.Helper()
 	var record struct {
 		Runs  int
 		Steps []struct{ Name string }
@@ -209,11 +220,10 @@ func (k *keeper) evidence(t *testing.T) evidence {
 	if err != nil && !os.IsNotExist(err) {
 		t.Error(err)
 	}
-	e.run = record.Runs
 	for _, step := range record.Steps {
-		e.steps = append(e.steps, step.Name)
+		steps = append(steps, step.Name)
 	}
-	return e
+	return record.Runs, steps
 }
 
 // done are the tasks that were begun between two looks.
@@ -261,9 +271,25 @@ func (k *keeper) traced(name string) bool {
 	return false
 }
 
-// kill begins the housekeeping and kills it at a random moment; not so if it has ended by then. Under systemd what it has
-// started dies with it; else that works on, and keeps its locks as long.
-func (k *keeper) kill(t *testing.T, random *rand.Rand, span time.Duration, unit bool) bool {
+// within waits until the next run has begun a task, and then a while.
+func (k *keeper) within(t *testing.T, task string, delay time.Duration) func() {
+	before, _ := k.lastRun(t)
+	return func() {
+		if err := pollFor(t, k.Machine, func() error {
+			if run, steps := k.lastRun(t); run == before || !slices.Contains(steps, task) {
+				return fmt.Errorf("%s is not begun: %v", task, steps)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(delay)
+	}
+}
+
+// kill begins the housekeeping and kills it at a moment; not so if it has ended by then. Under systemd what it has started
+// dies with it; else that works on, and keeps its locks as long.
+func (k *keeper) kill(t *testing.T, moment func(), unit bool) bool {
 	t.Helper()
 	command, pid := []string{"moodle-exporter", "maintain"}, "pgrep -f '^moodle-exporter maintain'"
 	if unit {
@@ -274,10 +300,7 @@ func (k *keeper) kill(t *testing.T, random *rand.Rand, span time.Duration, unit 
 		defer close(ended)
 		_, _ = k.Run(t.Context(), command...)
 	}()
-	select {
-	case <-ended:
-	case <-time.After(time.Duration(random.Int64N(int64(span)))):
-	}
+	moment()
 	killed, err := k.Run(t.Context(), "sh", "-c", "pid=$("+pid+") && [ $pid != 0 ] && kill -9 $pid")
 	<-ended
 	if err != nil {
