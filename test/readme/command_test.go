@@ -86,6 +86,7 @@ func (b binary) documented(p *page) (found []piece) {
 // forms are the command lines that a synopsis stands for: the shortest, and then each option, and each choice, added to
 // that one alone.
 func forms(synopsis string) [][]string {
+	synopsis, _, _ = strings.Cut(synopsis, " | ") // what it says goes to another program
 	fields := strings.Fields(synopsis)[1:]
 	choices := make([][]string, len(fields))
 	shortest := make([]string, len(fields))

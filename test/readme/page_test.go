@@ -32,18 +32,19 @@ type piece struct {
 // at is where a piece stands, for messages.
 func (p *page) at(q piece) string { return fmt.Sprintf("%s:%d", p.path, q.line) }
 
-// pages are README.md and all of docs.
+// pages are README.md, all of docs, and the runbooks.
 func pages(t *testing.T) []*page {
 	t.Helper()
 	paths := []string{"README.md"}
-	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Ext(path) == ".md" {
-			relative, _ := filepath.Rel(root, path)
-			paths = append(paths, relative)
-		}
-		return err
-	})
-	must(t, err)
+	for _, dir := range []string{"docs", "alerts/runbooks"} {
+		must(t, filepath.WalkDir(filepath.Join(root, dir), func(path string, _ fs.DirEntry, err error) error {
+			if filepath.Ext(path) == ".md" {
+				relative, _ := filepath.Rel(root, path)
+				paths = append(paths, relative)
+			}
+			return err
+		}))
+	}
 	var all []*page
 	for _, path := range paths {
 		text, err := os.ReadFile(filepath.Join(root, path))

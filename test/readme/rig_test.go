@@ -1,4 +1,4 @@
-// Package readme tries what README.md and the pages in docs say: each command is run by the real binary on a small site
+// Package readme tries what README.md, the pages in docs and the runbooks say: each command is run by the real binary on a small site
 // with a bucket, each flag, link and target must exist, and each piece of configuration must be one.
 package readme
 
@@ -54,30 +54,36 @@ func start(t *testing.T, program string, shown string) *rig {
 		"services: []\nsites: [{name: lms, dir: "+site.CodeDir+", user: "+site.Web.Name+", database: {monitor: "+account+", admin: "+account+"}}]\n"+
 		"maintenance: {tmp: {roots: ["+filepath.Join(dir, "tmp")+"]}, logs: {roots: ["+filepath.Join(dir, "log")+"]}}\n")
 	r.words = map[string]string{
-		"S": "lms", "FILE": filepath.Join(dir, "key.txt"), "key.txt": filepath.Join(dir, "key.txt"), "DIR": filepath.Join(dir, "exported"),
+		"S": "lms", "SITE": "lms", "FILE": filepath.Join(dir, "key.txt"), "key.txt": filepath.Join(dir, "key.txt"), "DIR": filepath.Join(dir, "exported"),
 		"/etc/prometheus/moodle": filepath.Join(dir, "rules"), "/var/lib/grafana/dashboards/moodle": filepath.Join(dir, "grafana"),
 		"URL": "https://new.example.org", "REF": "MOODLE_405_STABLE", "COMPONENT": "mod_checklist", "COMPONENT=ZIP": "mod_checklist=" + r.plugin(t),
 	}
 	return r
 }
 
-// bucket starts storage with the bucket that README names and a key that may add to it and not delete. It returns what
-// to put in the place of what.
+// bucket starts storage with the bucket that README names, a key that may add to it and not delete, and one that may. It
+// returns what to put in the place of what.
 func (r *rig) bucket(t *testing.T) []string {
 	t.Helper()
 	server, err := stand.StartMinIO(t.Context(), r.dir, stand.MinIOOptions{})
 	must(t, err)
 	t.Cleanup(func() { must(t, server.Close()) })
 	const bucket = "moodle-backups"
-	access, secret, err := server.Key(t.Context(), bucket, stand.RightsToAdd...)
-	must(t, err, server.MakeBucket(t.Context(), bucket, stand.BucketOptions{}))
-	access2, secret2, err := server.Key(t.Context(), bucket, stand.RightsToRemove...)
-	must(t, err)
-	r.file(t, "prune.access", access2)
-	r.file(t, "prune.secret", secret2)
+	must(t, server.MakeBucket(t.Context(), bucket, stand.BucketOptions{}))
+	key := func(name string, rights []string) (accessFile, secretFile string) {
+		deadline := time.Now().Add(longest)
+		access, secret, err := server.Key(t.Context(), bucket, rights...)
+		for err != nil && time.Now().Before(deadline) { // storage that answers may not be ready to be administered
+			access, secret, err = server.Key(t.Context(), bucket, rights...)
+		}
+		must(t, err)
+		return r.file(t, name+".access", access), r.file(t, name+".secret", secret)
+	}
+	key("prune", stand.RightsToRemove) // of which README knows the files by these names
+	access, secret := key("s3", stand.RightsToAdd)
 	return []string{
 		"https://s3.example.org", server.Endpoint,
-		"/etc/moodle-exporter/s3.access", r.file(t, "s3.access", access), "/etc/moodle-exporter/s3.secret", r.file(t, "s3.secret", secret),
+		"/etc/moodle-exporter/s3.access", access, "/etc/moodle-exporter/s3.secret", secret,
 	}
 }
 
@@ -100,12 +106,14 @@ func (r *rig) file(t *testing.T, name, content string) string {
 	return path
 }
 
-// fill puts what there is here in the place of the words that stand for it.
-func (r *rig) fill(form []string) []string {
+// fill puts what there is here in the place of the words that stand for it. ID is that of a backup, or of a job.
+func (r *rig) fill(form []string, job bool) []string {
 	filled := make([]string, len(form))
 	for i, word := range form {
 		flag, value, found := strings.Cut(word, "=")
 		switch {
+		case word == "ID" && job:
+			filled[i] = r.job
 		case r.words[word] != "":
 			filled[i] = r.words[word]
 		case found && strings.HasPrefix(flag, "-") && r.words[value] != "":
@@ -154,7 +162,10 @@ func (r *rig) begin(t *testing.T) {
 		return records[0]
 	}
 	job := first("jobs", "list", "--json")
-	r.words["ID"], r.job = first("backup", "list", "--json").ID, job.Site+"/"+job.Job+"/"+job.ID
+	r.job = job.Site + "/" + job.Job + "/" + job.ID
+	for _, word := range []string{"ID", "OLD_ID", "NEW_ID"} {
+		r.words[word] = first("backup", "list", "--json").ID
+	}
 }
 
 // serve runs the exporter until it is ready.
