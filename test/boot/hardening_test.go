@@ -131,6 +131,43 @@ func testExposure(t *testing.T, s *server) {
 	}
 }
 
+// TestPrivilegesPage: the page names every command, and says of the units what stands in them.
+func TestPrivilegesPage(t *testing.T) {
+	t.Parallel()
+	page := read(t, "../../docs", "privileges.md")
+	binary, err := stand.ExporterBinary(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	help, err := exec.Command(binary, "--help").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, help)
+	}
+	commands := regexp.MustCompile(`(?m)^([a-z][a-z -]*[a-z])\*?(?: [\[<].*)?$`).FindAllStringSubmatch(string(help), -1)
+	if len(commands) < 20 {
+		t.Errorf("%d commands in %s", len(commands), help)
+	}
+	for _, command := range commands {
+		if name := command[1]; name != "help" && !regexp.MustCompile("(?m)^\\| `"+name+"( [A-Z]+)?` \\| ").MatchString(page) {
+			t.Errorf("the page has no line for %s", name)
+		}
+	}
+	for unit, command := range map[string]string{"": "serve", "-probe": "probe", "-backup": "backup create", "-verify": "backup verify", "-drill": "drill", "-maintain": "maintain"} {
+		name := "moodle-exporter" + unit + ".service"
+		bounds := regexp.MustCompile(`(?m)^CapabilityBoundingSet=(.*)$`).FindStringSubmatch(read(t, "../../packaging/systemd", name))
+		if len(bounds) != 2 {
+			t.Fatalf("%s has no bound", name)
+		}
+		says := strings.ReplaceAll(bounds[1], "~", "all but ")
+		if says == "" {
+			says = "none"
+		}
+		if line := regexp.MustCompile("(?m)^\\| `" + command + "` \\| .* \\| (.*) \\|$").FindStringSubmatch(page); len(line) != 2 || line[1] != says {
+			t.Errorf("the page says of %s %q, and the unit %q", command, line, says)
+		}
+	}
+}
+
 // runUnit starts a job as its timer does and fails unless it did its work.
 func (s *server) runUnit(t *testing.T, unit string) {
 	t.Helper()
