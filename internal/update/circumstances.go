@@ -23,7 +23,8 @@ func (u *update) planRemoved(ctx context.Context) error {
 			if there || !activity || !slices.Contains(u.fresh.Dropped, component) {
 				continue
 			}
-			used, err := count(ctx, db, "SELECT COUNT(*) FROM "+table(u.Site, name))
+			// Not the rows of its own table: mdl_survey begins with five templates, which nobody uses.
+			used, err := count(ctx, db, "SELECT COUNT(*) FROM "+table(u.Site, "course_modules")+" a JOIN "+table(u.Site, "modules")+" m ON m.id = a.module WHERE m.name = ?", name)
 			if err != nil {
 				return fmt.Errorf("ask whether %s is used: %w", component, err)
 			}
@@ -151,8 +152,8 @@ func (u *update) closedTime() time.Duration {
 		dump = max(u.measured("backup", "dump"), time.Duration(float64(u.size)/usualDump*float64(time.Second)))
 	}
 	upgrade := u.measured("update", "upgrade")
-	if upgrade == 0 {
-		upgrade = usualUpgrade
+	if upgrade == 0 || u.plan.From.Branch != u.plan.To.Branch {
+		upgrade = max(upgrade, usualUpgrade) // that of a plugin alone says nothing of another Moodle
 	}
 	return dump + upgrade + switching
 }

@@ -315,6 +315,29 @@ CREATE TABLE {prefix}course_categories (
   KEY {prefix}courcate_par_ix (parent)
 ) ENGINE=InnoDB;
 
+CREATE TABLE {prefix}modules (
+  id bigint(10) NOT NULL AUTO_INCREMENT,
+  name varchar(20) NOT NULL DEFAULT '',
+  cron bigint(10) NOT NULL DEFAULT 0,
+  lastcron bigint(10) NOT NULL DEFAULT 0,
+  search varchar(255) NOT NULL DEFAULT '',
+  visible tinyint(1) NOT NULL DEFAULT 1,
+  PRIMARY KEY (id),
+  KEY {prefix}modu_nam_ix (name)
+) ENGINE=InnoDB;
+
+CREATE TABLE {prefix}survey (
+  id bigint(10) NOT NULL AUTO_INCREMENT,
+  course bigint(10) NOT NULL DEFAULT 0,
+  template bigint(10) NOT NULL DEFAULT 0,
+  days mediumint(6) NOT NULL DEFAULT 0,
+  timecreated bigint(10) NOT NULL DEFAULT 0,
+  timemodified bigint(10) NOT NULL DEFAULT 0,
+  name varchar(255) NOT NULL DEFAULT '',
+  PRIMARY KEY (id),
+  KEY {prefix}surv_cou_ix (course)
+) ENGINE=InnoDB;
+
 CREATE TABLE {prefix}course_modules (
   id bigint(10) NOT NULL AUTO_INCREMENT,
   course bigint(10) NOT NULL DEFAULT 0,

@@ -60,6 +60,10 @@ INSERT INTO {prefix}task_adhoc (component, classname, nextruntime, faildelay, cu
 INSERT INTO {prefix}task_log (type, component, classname, userid, timestart, timeend, dbreads, dbwrites, result, output, hostname, pid)
 SELECT 0, 'moodle', 'core\\task\\session_cleanup_task', 0, {now} - seq * 60, {now} - seq * 60 + 0.25, 3, 1, 0, 'done', 'web1', 100 + seq FROM seq_1_to_60;
 
+INSERT INTO {prefix}modules (name) VALUES ('quiz'), ('survey');
+-- The templates that every site has, and no activity.
+INSERT INTO {prefix}survey (course, template, name) VALUES (0, 0, 'collesaname'), (0, 0, 'collespname'), (0, 0, 'collesapname'), (0, 0, 'attlsname'), (0, 0, 'ciqname');
+
 INSERT INTO {prefix}quiz_attempts (quiz, userid, attempt, uniqueid, layout, state, timestart, timecheckstate) VALUES
   (1, 3, 1, 1, '1,0', 'inprogress', {now} - 600, {now} + 1800), (1, 4, 1, 2, '1,0', 'finished', {now} - 90000, NULL);
 
