@@ -83,7 +83,7 @@ func TestWebExample(t *testing.T) {
 	} {
 		if err := until(t, func() error {
 			if code, err := ask(client, c.user, c.password); err != nil || code != c.want {
-				return fmt.Errorf("%q with %q: %d (%v), want %d", c.user, c.password, code, err, c.want)
+				return fmt.Errorf("%q with %q: %d (%w), want %d", c.user, c.password, code, err, c.want)
 			}
 			return nil
 		}); err != nil {
