@@ -83,8 +83,10 @@ func StartMinIO(ctx context.Context, dir string, options MinIOOptions) (*MinIOSe
 		return nil, err
 	}
 	return m, m.process.await(ctx, func(ctx context.Context) error {
-		_, err := m.client.ListBuckets(ctx)
-		return err
+		if _, err := m.client.ListBuckets(ctx); err != nil {
+			return err
+		}
+		return m.askAdministration(ctx, http.MethodGet, "/minio/admin/v3/list-users", nil)
 	})
 }
 

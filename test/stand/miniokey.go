@@ -43,7 +43,12 @@ func (m *MinIOServer) administer(ctx context.Context, path string, content []byt
 	if err != nil {
 		return fmt.Errorf("administer MinIO: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPut, m.Endpoint+path, bytes.NewReader(sealed))
+	return m.askAdministration(ctx, http.MethodPut, path, sealed)
+}
+
+// askAdministration fails as long as MinIO has not read its keys, which comes after its first answers.
+func (m *MinIOServer) askAdministration(ctx context.Context, method, path string, sealed []byte) error {
+	request, err := http.NewRequestWithContext(ctx, method, m.Endpoint+path, bytes.NewReader(sealed))
 	if err != nil {
 		return fmt.Errorf("administer MinIO: %w", err)
 	}
