@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +34,8 @@ const mailTimeout = time.Minute
 // chain is the way of an alert from the hosts to the mailbox, of real programs.
 type chain struct {
 	alertmanager *stand.WebServer
+	prometheus   *stand.WebServer
+	began        time.Time
 	mailbox      *stand.SMTPSink
 	fences       int
 }
@@ -56,15 +60,34 @@ func startChain(t *testing.T, binary string, targets ...string) *chain {
 	alertmanager, err := stand.StartAlertmanager(t.Context(), dir, alertmanagerConfig(t, exported, mailbox.Address))
 	must(t, err)
 	closing(t, alertmanager)
+	active := filepath.Join(dir, "active")
 	prometheus, err := stand.StartPrometheus(t.Context(), dir, fmt.Sprintf(`
 global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 250ms}
 rule_files: [%q]
 alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}
-scrape_configs: [{job_name: moodle, static_configs: [{targets: [%s]}]}]
-`, filepath.Join(exported, "rules", "*.yml"), hostPort(alertmanager.URL), `"`+strings.Join(targets, `", "`)+`"`))
+scrape_configs:
+  - {job_name: moodle, static_configs: [{targets: [%s]}]}
+  - {job_name: alertmanager, static_configs: [{targets: [%[2]q]}]}
+`, filepath.Join(active, "*.yml"), hostPort(alertmanager.URL), `"`+strings.Join(targets, `", "`)+`"`))
 	must(t, err)
 	closing(t, prometheus)
-	return &chain{alertmanager: alertmanager, mailbox: mailbox}
+	c := &chain{alertmanager: alertmanager, prometheus: prometheus, mailbox: mailbox, began: time.Now()}
+	// The five minutes that a rule waits for the first scrape are six seconds here, in which a busy machine makes none.
+	poll(t, func() error {
+		if !c.answered(t, "count(moodle_exporter_build_info) == "+strconv.Itoa(len(targets))) {
+			return errors.New("not every exporter has been scraped")
+		}
+		return nil
+	})
+	must(t, os.Rename(filepath.Join(exported, "rules"), active))
+	must(t, prometheus.Reload())
+	poll(t, func() error {
+		if !c.answered(t, `ALERTS{alertname="Watchdog"}`) {
+			return errors.New("the rules are not in force")
+		}
+		return nil
+	})
+	return c
 }
 
 // alertmanagerConfig is the exported configuration with the edits a user makes: the mail server.
@@ -72,9 +95,12 @@ func alertmanagerConfig(t *testing.T, exported, smarthost string) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(exported, "alertmanager.yml"))
 	must(t, err)
+	elsewhen := time.Now().UTC().Add(12 * time.Hour).Hour()
 	return strings.NewReplacer(
 		"localhost:25", smarthost,
 		"'moodle-mail.tmpl'", "'"+filepath.Join(exported, "moodle-mail.tmpl")+"'",
+		// The digest of the notes comes at another hour.
+		"start_time: '08:00', end_time: '17:00'", fmt.Sprintf("start_time: '%02d:00', end_time: '%02d:30'", elsewhen, elsewhen),
 	).Replace(string(content))
 }
 

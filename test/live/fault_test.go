@@ -1,17 +1,24 @@
 package live_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	_ "github.com/go-sql-driver/mysql" // driver
+	"golang.org/x/sys/unix"
 
 	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
@@ -113,4 +120,73 @@ func runCron(t *testing.T, h *host) {
 	if out, err := h.exam.CLI(t.Context(), "cron", "--keep-alive=0").CombinedOutput(); err != nil {
 		t.Fatalf("cron.php: %v: %s", err, out)
 	}
+}
+
+// occupy lets more users wait for a page than a pool of Debian has children, until they are released.
+func occupy(t *testing.T, client *http.Client, url string) (release func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var users sync.WaitGroup
+	for range 9 {
+		users.Go(func() {
+			for ctx.Err() == nil {
+				request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if response, err := client.Do(request); err == nil {
+					_ = response.Body.Close()
+				}
+			}
+		})
+	}
+	return func() {
+		cancel()
+		users.Wait()
+	}
+}
+
+// damageBackup turns one bit of a file of the site exam where the backups keep it.
+func damageBackup(t *testing.T, h *host) {
+	t.Helper()
+	stored, err := filepath.Glob(filepath.Join(h.backups(), "exam", "pool", "filedir", "*", "*", "*"))
+	if err != nil || len(stored) == 0 {
+		t.Fatalf("no files in the backups of the site exam (%v)", err)
+	}
+	content, err := os.ReadFile(stored[0])
+	must(t, err)
+	content[len(content)/2] ^= 1
+	must(t, os.WriteFile(stored[0], content, 0o600))
+	var failed *exec.ExitError
+	if out, err := h.command(t, "backup", "verify", "--site=exam").CombinedOutput(); !errors.As(err, &failed) {
+		t.Fatalf("backup verify: %v, want that it fails: %s", err, out)
+	}
+}
+
+// healBackup is what the mail tells to do.
+func healBackup(t *testing.T, h *host) {
+	t.Helper()
+	h.run(t, "backup", "--site=exam")
+	h.run(t, "backup", "verify", "--site=exam")
+}
+
+func fillDisk(t *testing.T, h *host) {
+	t.Helper()
+	file, err := os.Create(filepath.Join(h.exam.Dataroot, "video.mp4"))
+	must(t, err)
+	defer closeNow(t, file)
+	if _, err := io.Copy(file, zeros{}); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("fill the disk: %v", err)
+	}
+}
+
+// zeros is a file without end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+func emptyDisk(t *testing.T, h *host) {
+	t.Helper()
+	must(t, os.Remove(filepath.Join(h.exam.Dataroot, "video.mp4")))
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"golang.org/x/sys/unix"
 
 	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
@@ -32,12 +33,14 @@ type host struct {
 	exporter *stand.WebServer
 	client   *http.Client
 	target   string // where Prometheus scrapes it
+	visited  bool   // its login pages are
 }
 
 // startHost starts everything, makes a first backup of both sites, and starts the exporter last.
 func startHost(t *testing.T, binary string) *host {
 	t.Helper()
 	h := &host{dir: stand.TempDir(t), binary: binary, client: http.DefaultClient}
+	h.mountDisk(t)
 	var err error
 	h.database, err = stand.StartMariaDB(t.Context(), h.dir, stand.MariaDBOptions{})
 	must(t, err)
@@ -52,7 +55,7 @@ func startHost(t *testing.T, binary string) *host {
 	h.fpm, err = stand.StartPHPFPM(t.Context(), h.dir)
 	must(t, err)
 	closing(t, h.fpm)
-	h.nginx, err = stand.StartNginx(t.Context(), h.dir, h.lms, h.fpm, stand.NginxOptions{Port: port})
+	h.nginx, err = stand.StartNginx(t.Context(), h.dir, h.front(t), h.fpm, stand.NginxOptions{Port: port})
 	must(t, err)
 	closing(t, h.nginx)
 	h.configure(t)
@@ -64,7 +67,7 @@ func startHost(t *testing.T, binary string) *host {
 }
 
 // configure says what is not where it would be on an ordinary host. Of this machine nothing is watched: its
-// units have a test of their own on a booted one, and its disk may be as full as it is.
+// units have a test of their own on a booted one, and its disk may be as full as it is, but for the last thousandth.
 func (h *host) configure(t *testing.T) {
 	t.Helper()
 	type object = map[string]any
@@ -87,7 +90,7 @@ func (h *host) configure(t *testing.T) {
 			"dir": h.backups(), "config_paths": []string{filepath.Join(h.dir, "nginx", "nginx.conf")},
 			"log_paths": []string{filepath.Join(h.dir, "nginx", "access.log")}, "system_paths": []string{"/etc/os-release"},
 		},
-		"thresholds": object{"disk_free_ratio_warning": 0, "disk_free_ratio_critical": 0, "memory_available_ratio": 0, "cpu_busy_ratio": 2},
+		"thresholds": object{"disk_free_ratio_warning": 0.002, "disk_free_ratio_critical": 0.001, "memory_available_ratio": 0, "cpu_busy_ratio": 2},
 	})
 	must(t, err)
 	file := filepath.Join(h.dir, "moodle-exporter.yml")
@@ -95,24 +98,54 @@ func (h *host) configure(t *testing.T) {
 	h.flags = []string{"--config.file=" + file, "--state.dir=" + filepath.Join(h.dir, "state")}
 }
 
+// mountDisk gives the moodledata of the site exam a disk of its own, which no other host of this machine shows.
+func (h *host) mountDisk(t *testing.T) {
+	t.Helper()
+	disk := filepath.Join(h.dir, "examdata")
+	must(t, os.Mkdir(disk, 0o755))
+	must(t, unix.Mount("none", disk, "tmpfs", 0, "size=16m"))
+	t.Cleanup(func() {
+		if err := unix.Unmount(disk, 0); err != nil {
+			t.Errorf("unmount %s: %v", disk, err)
+		}
+	})
+}
+
+// front is what nginx serves: both sites, each below its name.
+func (h *host) front(t *testing.T) *stand.Site {
+	t.Helper()
+	front := *h.lms
+	front.DocRoot = filepath.Join(h.dir, "www")
+	must(t, os.Mkdir(front.DocRoot, 0o755))
+	for _, site := range []*stand.Site{h.lms, h.exam} {
+		must(t, os.Symlink(site.DocRoot, filepath.Join(front.DocRoot, site.Name)))
+	}
+	return &front
+}
+
 func (h *host) backups() string { return filepath.Join(h.dir, "backups") }
+
+func (h *host) command(t *testing.T, command ...string) *exec.Cmd {
+	t.Helper()
+	return exec.CommandContext(t.Context(), h.binary, append(command, h.flags...)...)
+}
 
 // run runs one command of the exporter, which must succeed.
 func (h *host) run(t *testing.T, command ...string) {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), h.binary, append(command, h.flags...)...).CombinedOutput(); err != nil {
+	if out, err := h.command(t, command...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", strings.Join(command, " "), err, out)
 	}
 }
 
 // startExporter starts it without what looks at this machine. The login page is visited once a minute whatever the speed
-// of the rules; it has a test of its own.
+// of the rules, and once it starts: where it is visited, a fault is one from a restart on.
 func (h *host) startExporter(t *testing.T, port int) {
 	t.Helper()
 	var err error
 	h.exporter, err = stand.StartExporter(t.Context(), h.dir, stand.ExporterOptions{
 		Binary: h.binary, Port: port, Environment: []string{"SSL_CERT_FILE=" + h.nginx.CertificateFile},
-		Args: append([]string{"--no-collector.service", "--no-collector.web"}, h.flags...),
+		Args: append([]string{"--no-collector.service", fmt.Sprintf("--%scollector.web", map[bool]string{false: "no-"}[h.visited])}, h.flags...),
 	})
 	must(t, err)
 }

@@ -3,6 +3,7 @@
 package live_test
 
 import (
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -27,6 +28,12 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
+		// Most of their time the tests wait for the clock of the rules.
+		flag.Parse()
+		if err := flag.Set("test.parallel", "4"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		return m.Run()
 	}())
 }
@@ -42,7 +49,7 @@ type expected struct {
 
 func (e expected) resolved() string { return "RESOLVED " + e.subject + e.with }
 
-// TestLive breaks five things on two hosts. Each gives the one right mail, and one more when it is
+// TestLive breaks seven things on two hosts. Each gives the one right mail, and one more when it is
 // repaired. Restarts of the exporter, when all is well and when nothing is, give none.
 func TestLive(t *testing.T) {
 	t.Parallel()
@@ -54,11 +61,17 @@ func TestLive(t *testing.T) {
 		happen, repair func(*testing.T, *host)
 		mail           expected
 	}{
+		{first, fillDisk, emptyDisk, expected{
+			subject: "Moodle Alert: Disk " + first.exam.Dataroot + " is almost full", runbook: "MoodleDiskSpaceCritical", suppressed: "MoodleDiskSpaceLow",
+		}},
 		{first, killDatabase, startDatabase, expected{
 			subject: "Service Alert: Database server " + first.database.Socket + " does not answer", runbook: "MoodleDBDown",
 		}},
 		// Its six components and the whole.
 		{second, ageBackup, makeBackup, expected{subject: "Backup Alert: Backup of site lms is too old (7 alerts)", runbook: "MoodleBackupTooOld"}},
+		{second, damageBackup, healBackup, expected{
+			subject: "Backup Alert: Backups of site exam are damaged", runbook: "MoodleBackupVerifyFailed", suppressed: "MoodleJobFailed",
+		}},
 		{second, stopCron, runCron, expected{subject: "Moodle Alert: Moodle cron of site exam is not running", runbook: "MoodleCronNotRunning"}},
 		{second, closeSite, openSite, expected{subject: "Moodle Alert: Site lms is closed for maintenance", runbook: "MoodleLeftInMaintenance"}},
 		{second, expireCertificate, renewCertificate, expected{
