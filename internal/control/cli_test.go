@@ -195,7 +195,12 @@ func TestPluginsAndSchema(t *testing.T) {
 		t.Errorf("schema %q, %v", differences, err)
 	}
 	p.exec("DROP TABLE {context}")
-	if differences, err := c.CheckSchema(ctx); err != nil || !slices.Equal(differences, []string{"context: table is missing"}) {
+	p.exec("ALTER TABLE {upgrade_log} DROP COLUMN userid, ADD mxp_left bigint")
+	want := []string{
+		"context: table is missing", "upgrade_log: column 'userid' is missing",
+		"upgrade_log: Missing index 'userid' (not unique (userid)).", "upgrade_log: column 'mxp_left' is not expected (I)",
+	}
+	if differences, err := c.CheckSchema(ctx); err != nil || !slices.Equal(differences, want) {
 		t.Errorf("schema %q, %v", differences, err)
 	}
 }

@@ -73,17 +73,19 @@ func (c CLI) CheckSchema(ctx context.Context) (differences []string, err error) 
 	return differences, nil
 }
 
-// schemaDifferences reads blocks of a ruler, a table and lines that begin with an asterisk.
+// schemaDifferences reads blocks of a ruler, a table and lines that begin with an asterisk. The SQL that would mend a
+// difference may stand below it.
 func schemaDifferences(output string) (differences []string) {
 	table := ""
 	for line := range strings.Lines(output) {
 		line = strings.TrimSpace(line)
 		switch text, difference := strings.CutPrefix(line, "* "); {
-		case line == "" || strings.Trim(line, "-") == "":
+		case line == "":
+		case strings.Trim(line, "-") == "":
 			table = ""
 		case difference && table != "":
 			differences = append(differences, table+": "+text)
-		default:
+		case table == "":
 			table = line
 		}
 	}
