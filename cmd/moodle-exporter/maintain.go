@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -17,7 +18,7 @@ import (
 )
 
 func maintainCommand(app *kingpin.Application) (string, action) {
-	command := app.Command("maintain", "Do the housekeeping that is due, each task once. This is what the hourly timer calls.")
+	command := app.Command("maintain", "Do the housekeeping that is due, each task once, and end updates that were killed. This is what the hourly timer calls.")
 	now := command.Flag("now", "Do the tasks of this schedule at once, due or not and outside the window too.").Enum("daily", "weekly", "monthly")
 	dry := command.Flag("dry-run", "Say when each task is due and what it would do now, and do nothing.").Bool()
 	// For units and cron lines: which of the tasks that have a timer of their own does this timer leave to maintain?
@@ -42,7 +43,7 @@ func maintainCommand(app *kingpin.Application) (string, action) {
 			return maintenance.Preview(ctx, options, e.stdout)
 		}
 		options.Runner.Watch = e.watch(context.WithoutCancel(ctx), newBar(io.Discard, ""))
-		return maintenance.Run(ctx, options)
+		return errors.Join(e.endBroken(ctx, settings), maintenance.Run(ctx, options))
 	}
 }
 
