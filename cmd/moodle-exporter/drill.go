@@ -129,8 +129,26 @@ func (e *environment) drillLock(ctx context.Context, site, scratch string) (*job
 	if failed != nil || !ended {
 		return nil, errors.Join(err, failed)
 	}
-	return job.Acquire(path)
+	// A process that ends gives back its memory, and with it the name by which it was found, before the files by which it
+	// holds the lock.
+	for deadline := time.Now().Add(lockGrace); ; {
+		lock, err = job.Acquire(path)
+		if !errors.Is(err, job.ErrLocked) || time.Now().After(deadline) {
+			return lock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(lockPoll):
+		}
+	}
 }
+
+// How long the lock of a server that has been ended is waited for.
+const (
+	lockGrace = 5 * time.Second
+	lockPoll  = 20 * time.Millisecond
+)
 
 // sitePHP is the PHP that the configuration names for a site, else that of the host; empty where there is none.
 func (e *environment) sitePHP(settings *config.Config, site string) (string, error) {
