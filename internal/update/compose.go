@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/moodle-exporter/moodle-exporter/backup/tree"
@@ -78,6 +79,33 @@ func (u *update) giveVendor(ctx context.Context) error {
 	if err := vendor.RemoveAll(".composer"); err != nil {
 		return err
 	}
-	_, err = tree.Own(ctx, vendor, u.staging.like.uid, u.staging.like.gid, tree.OwnOptions{})
-	return err
+	if _, err := tree.Own(ctx, vendor, u.staging.like.uid, u.staging.like.gid, tree.OwnOptions{}); err != nil {
+		return err
+	}
+	return dress(vendor, u.staging.like)
+}
+
+// dress gives everything in a tree the modes of the code. What composer makes has those of our umask, which may let the web
+// server read nothing of it.
+func dress(root *os.Root, like likeness) error {
+	return fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() && !entry.Type().IsRegular() {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		mode := fs.FileMode(like.file & 0o777)
+		switch {
+		case entry.IsDir():
+			mode = fs.FileMode(like.dir & 0o777)
+			if like.dir&0o2000 != 0 {
+				mode |= fs.ModeSetgid
+			}
+		case info.Mode()&0o111 != 0:
+			mode |= mode & 0o444 >> 2 // for those who may read it
+		}
+		return root.Chmod(path, mode)
+	})
 }

@@ -78,10 +78,35 @@ func (u *update) stage(ctx context.Context) error {
 	if p, same := u.source.(*present); u.plan.UpToDate || same && !p.copy {
 		return u.stageNothing()
 	}
+	if err := refuseLinkedConfig(u.Site.Dir); err != nil {
+		return err
+	}
 	if err := u.fill(ctx); err != nil {
 		return err
 	}
 	return u.readStaged()
+}
+
+// refuseLinkedConfig refuses a config.php that lies elsewhere: root follows no link out of code that belongs to others, and
+// the new code is tried with a configuration of its own.
+func refuseLinkedConfig(code string) error {
+	root, err := os.OpenRoot(code)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	target, err := root.Readlink("config.php")
+	if err != nil {
+		return nil //nolint:nilerr // no link; whether it can be read is asked elsewhere
+	}
+	if _, err := root.Stat("config.php"); err == nil {
+		return nil
+	}
+	path := filepath.Join(code, "config.php")
+	return &backup.RefusedError{
+		Happened: path + " is a link out of the code, to " + target, Means: "no link out of the code is followed when the new code is put together, and nothing was touched",
+		Do: "put the file itself there: cp --remove-destination --preserve \"$(readlink -f " + path + ")\" " + path,
+	}
 }
 
 func (u *update) makeStaging(place tree.Place) (err error) {
