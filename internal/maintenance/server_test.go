@@ -29,6 +29,7 @@ type server struct {
 
 func TestOnAServer(t *testing.T) {
 	boot.Need(t)
+	t.Parallel() // most of it is waiting
 	m, err := boot.Start(t.Context(), boot.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -196,11 +197,14 @@ func testStopped(t *testing.T, s *server) {
 
 // testListsFail: a mirror that cannot be reached, of which apt-get update by itself makes no error.
 func testListsFail(t *testing.T, s *server) {
-	const list = "/etc/apt/sources.list.d/gone.list"
+	const list, hasty = "/etc/apt/sources.list.d/gone.list", "/etc/apt/apt.conf.d/hasty"
+	if err := s.WriteFile(t.Context(), hasty, []byte("Acquire::Retries::Delay \"false\";\n"), 0o644, "root:root"); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.WriteFile(t.Context(), list, []byte("deb [trusted=yes] http://127.0.0.1:1/ ./\n"), 0o644, "root:root"); err != nil {
 		t.Fatal(err)
 	}
-	defer s.must(t, "rm", list)
+	defer s.must(t, "rm", list, hasty)
 	if plain, err := s.Run(t.Context(), "apt-get", "-q", "update"); err != nil || plain.ExitCode != 0 {
 		t.Errorf("apt-get update itself is honest about it now: %d (%v)", plain.ExitCode, err)
 	}
@@ -258,9 +262,9 @@ func testBrokenSettings(t *testing.T, s *server) {
 	}
 	defer s.must(t, "rm", "/etc/nginx/conf.d/broken.conf", pool)
 	before := s.pids(t)
-	code, said, _ := s.maintain(t, weeklyRestarts, "--now=weekly")
+	code, said, _ := s.maintain(t, "{weekly: {tasks: [service-restarts]}, restart: ["+s.site.FPMUnit+", nginx.service, redis-server.service]}", "--now=weekly")
 	after := s.pids(t)
-	for unit, restarts := range map[string]bool{"mariadb.service": true, "redis-server.service": true, "nginx.service": false, s.site.FPMUnit: false} {
+	for unit, restarts := range map[string]bool{"mariadb.service": false, "redis-server.service": true, "nginx.service": false, s.site.FPMUnit: false} {
 		if restarted := before[unit] != after[unit]; restarted != restarts {
 			t.Errorf("%s: restarted %v, want %v", unit, restarted, restarts)
 		}

@@ -146,9 +146,11 @@ const everything = `maintenance:
 // TestTwoYears calls maintain every hour for two years, in zones with different summer times, at whole and odd minutes,
 // on hosts that sleep for hours, days and weeks. Each task runs exactly at the first call after it came due.
 func TestTwoYears(t *testing.T) {
-	for name, minutes := range map[string][]int{
-		"UTC": {17}, "Europe/Berlin": {0, 41}, "America/New_York": {59}, "Australia/Lord_Howe": {30}, "Asia/Kathmandu": {0},
-	} {
+	zones := map[string][]int{"Europe/Berlin": {0, 41}, "Australia/Lord_Howe": {30}, "Asia/Kathmandu": {0}}
+	if os.Getenv("PROOF") == "full" {
+		zones["UTC"], zones["America/New_York"] = []int{17}, []int{59}
+	}
+	for name, minutes := range zones {
 		for _, minute := range minutes {
 			t.Run(fmt.Sprintf("%s :%02d", name, minute), func(t *testing.T) {
 				t.Parallel()
