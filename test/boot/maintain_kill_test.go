@@ -247,8 +247,15 @@ func (before evidence) done(t *testing.T, after evidence) (names []string) {
 func (k *keeper) call(t *testing.T, want ...string) {
 	t.Helper()
 	before := k.evidence(t)
+	broken, err := k.journal()
+	if err != nil {
+		t.Error(err)
+	}
+	if broken != "" {
+		before.counts["moodle-update"]++ // to end one is a run of its own
+	}
 	out, err := k.Run(t.Context(), "moodle-exporter", "maintain")
-	if err != nil || out.ExitCode != 0 || out.Stdout+out.Stderr != "" {
+	if said := out.Stdout + out.Stderr; err != nil || out.ExitCode != 0 || broken == "" && said != "" || broken != "" && !strings.Contains(said, "was broken off") {
 		t.Errorf("maintain ends with %d (%v): %s%s", out.ExitCode, err, out.Stdout, out.Stderr)
 	}
 	after := k.evidence(t)
@@ -306,7 +313,8 @@ func (k *keeper) kill(t *testing.T, moment func(), unit bool) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free := "for lock in /run/moodle-exporter/*.lock; do flock --nonblock $lock true || { echo $lock; exit 1; }; done"
+	// The server of a drill lives on until the next one ends it.
+	free := "for lock in /run/moodle-exporter/*.lock; do flock --nonblock $lock true || { echo $lock; exit 1; }; done; ! pgrep -af /moodle-exporter-[d]rill | grep -v mariadb"
 	if err := pollFor(t, k.Machine, func() error { _, err := k.Must(t.Context(), "sh", "-c", free); return err }); err != nil {
 		t.Errorf("a lock is left: %v", err)
 	}

@@ -42,17 +42,17 @@ func (u *updated) testKilled(t *testing.T) {
 	fates := map[string]*fate{}
 	var closed []time.Duration
 	for done, tries := 0, 0; done < wanted && tries < 2*wanted && !t.Failed(); tries++ {
-		closedOnly := tries%3 != 0
 		visitors := u.probe(t)
-		phase := u.killUpdate(t, random, closedOnly, "--to="+archive)
+		// Some phases are much shorter than others: each has its turn, and so has the whole.
+		phase := u.killUpdate(t, random, aims[random.IntN(len(aims))], "--to="+archive)
 		if phase != tooLate {
 			done++
 		}
 		again := phase != tooLate && random.IntN(3) == 0
 		if again {
-			u.killUpdate(t, random, false)
+			u.killUpdate(t, random, aim{})
 		}
-		u.recover(t)
+		u.recover(t, phase != tooLate && random.IntN(3) == 0)
 		seen, shut := visitors.end()
 		closed = append(closed, shut)
 		after := u.standing(t)
@@ -104,10 +104,20 @@ func tell(t *testing.T, fates map[string]*fate, closed []time.Duration) {
 // tooLate is the phase of an update that had ended before it was killed.
 const tooLate = "ended"
 
-// killUpdate begins an update and kills it at a random moment, in the whole of it or once the site is closed. It returns the phase that the journal names.
-func (u *updated) killUpdate(t *testing.T, random *rand.Rand, closedOnly bool, args ...string) (phase string) {
+// phases of an update in their order, as the journal names them.
+var phases = []string{"staging", "draining", "closed", "upgrading", "visiting", "open"}
+
+// aim is when to kill: a random moment of the time after a phase has begun. Without a phase that is the whole of an update.
+type aim struct {
+	phase  string
+	within time.Duration // 0 for as long as an update takes
+}
+
+var aims = []aim{{}, {"draining", time.Second}, {"closed", 2 * time.Second}, {"upgrading", 2 * time.Second}, {"visiting", 50 * time.Millisecond}, {"open", time.Second}}
+
+// killUpdate begins an update and kills it. It returns the phase that the journal names then.
+func (u *updated) killUpdate(t *testing.T, random *rand.Rand, at aim, args ...string) (phase string) {
 	t.Helper()
-	span := u.span
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -121,16 +131,18 @@ func (u *updated) killUpdate(t *testing.T, random *rand.Rand, closedOnly bool, a
 			return false
 		}
 	}
-	if closedOnly {
-		span = span * 2 / 3
-		if err := pollFor(t, u.Machine, func() error {
-			if phase, err := u.journal(); !over() && (err != nil || phase == "" || phase == "staging" || phase == "draining") {
-				return fmt.Errorf("the update is %s (%w)", phase, err)
-			}
-			return nil
-		}); err != nil {
-			t.Error(err)
+	if err := pollFor(t, u.Machine, func() error {
+		phase, err := u.journal()
+		if err == nil && !over() && slices.Index(phases, phase) < slices.Index(phases, at.phase) {
+			err = fmt.Errorf("the update is %s", phase)
 		}
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+	span := at.within
+	if span == 0 {
+		span = u.span
 	}
 	select {
 	case <-ended:
@@ -150,19 +162,28 @@ func (u *updated) killUpdate(t *testing.T, random *rand.Rand, closedOnly bool, a
 	return phase
 }
 
-// recover runs the command again, as an administrator does who finds the site closed. What the killed one has begun may be
-// at work for a while.
-func (u *updated) recover(t *testing.T) {
+// recover runs the command again, as an administrator does who finds the site closed, or the housekeeping, as the hourly
+// timer does. What the killed one has begun may be at work for a while.
+func (u *updated) recover(t *testing.T, byTimer bool) {
 	t.Helper()
+	command := []string{"moodle-exporter", "update", "--site=" + u.site.Name, "--yes"}
+	if byTimer {
+		command = []string{"moodle-exporter", "maintain"}
+	}
 	if err := pollFor(t, u.Machine, func() error {
-		out, err := u.Run(t.Context(), "moodle-exporter", "update", "--site="+u.site.Name, "--yes")
+		out, err := u.Run(t.Context(), command...)
 		if err == nil && out.ExitCode == 11 {
 			return fmt.Errorf("locked: %s", out.Stderr)
 		}
 		if err != nil || out.ExitCode != 0 {
-			t.Errorf("the next run ends with %d (%v): %s%s", out.ExitCode, err, out.Stdout, out.Stderr)
+			t.Errorf("%v ends with %d (%v): %s%s", command, out.ExitCode, err, out.Stdout, out.Stderr)
+			return nil
 		}
-		return nil
+		phase, err := u.journal()
+		if phase != "" && err == nil {
+			err = fmt.Errorf("%v has left the update in phase %s: %s", command, phase, out.Stderr)
+		}
+		return err
 	}); err != nil {
 		t.Error(err)
 	}

@@ -3,6 +3,7 @@ package boot_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ func TestUpdateOnAServer(t *testing.T) {
 		{"from git", u.testGit},
 		{"from an archive", u.testArchive},
 		{"refused", u.testRefused},
+		{"packages of composer", u.testComposer},
 		{"a step of the upgrade throws", u.testThrows},
 		{"the database is stopped", u.testDatabaseStops},
 		{"killed", u.testKilled},
@@ -127,17 +129,91 @@ func (u *updated) testArchive(t *testing.T) {
 
 // testRefused names what stands in the way before anything is touched.
 func (u *updated) testRefused(t *testing.T) {
+	usual, unfit := u.next(), u.next()
+	unfit.PHP, unfit.Without = "99.1", []string{"mod_book"}
+	for _, one := range []struct {
+		name, script, back string
+		release            stand.Release
+		want               []string
+	}{
+		{"by the new code", "true", "true", unfit, []string{"version 99.1 is required", "mod_book would be lost"}},
+		{"config.php is a link out of the code", "cp -p config.php /etc/moodle.php && sed -i s,__DIR__,\"'$PWD'\", /etc/moodle.php && mv config.php /etc/kept.php && ln -s /etc/moodle.php config.php",
+			"mv -T /etc/kept.php config.php; rm /etc/moodle.php", usual,
+			[]string{"config.php is a link out of the code, to /etc/moodle.php"}},
+		{"something is mounted in the code", "mount --bind mod/standin mod/standin", "umount mod/standin", usual, []string{"something is mounted within the code: mod/standin"}},
+	} {
+		t.Run(one.name, func(t *testing.T) {
+			before := u.standing(t)
+			archive := u.archived(t, one.release)
+			u.sh(t, "cd "+u.site.CodeDir+" && "+one.script)
+			o := u.update(t, nil, "--to="+archive)
+			u.sh(t, "cd "+u.site.CodeDir+" && "+one.back)
+			o.saw(t, loginPage)
+			for _, want := range one.want {
+				if o.ExitCode != 12 || !strings.Contains(o.Stderr, want) {
+					t.Errorf("exit code %d; the refusal does not say %q: %s", o.ExitCode, want, o.Stderr)
+				}
+			}
+			before.asBefore(t, u.standing(t))
+			u.works(t)
+		})
+	}
+}
+
+// composerStandIn notes how it is called and by whom, and fails for a package that nobody has heard of.
+const composerStandIn = `#!/bin/sh
+echo "$(id -un)" "$@" >>/tmp/composer-calls
+for word in "$@"; do case "$word" in --working-dir=*) dir=${word#*=} ;; esac; done
+if grep -q nobody/unheard "$dir/composer.json"; then echo 'Package nobody/unheard was not found' >&2; exit 2; fi
+touch "$dir/index.php" 2>/dev/null && echo 'the code can be written to' >>/tmp/composer-calls
+mkdir -p "$dir/vendor/.composer" && echo '<?php' >"$dir/vendor/autoload.php"
+`
+
+// testComposer brings the site to a release that needs packages of others, which are installed by its user and then belong
+// to whom the code belongs.
+func (u *updated) testComposer(t *testing.T) {
 	release := u.next()
-	release.PHP, release.Without = "99.1", []string{"mod_book"}
-	before := u.standing(t)
-	o := u.update(t, nil, "--to="+u.archived(t, release))
-	o.saw(t, loginPage)
-	for _, want := range []string{"version 99.1 is required", "mod_book would be lost"} {
-		if o.ExitCode != 12 || !strings.Contains(o.Stderr, want) {
-			t.Errorf("exit code %d; the refusal does not say %q: %s", o.ExitCode, want, o.Stderr)
+	try := func(requires string) outcome {
+		u.archived(t, release)
+		composer := `{"require": {"php": ">=8.1", "ext-json": "*"` + requires + `}}`
+		if err := u.WriteFile(t.Context(), "/srv/release/moodle/composer.json", []byte(composer), 0o644, "root:root"); err != nil {
+			t.Fatal(err)
 		}
+		u.sh(t, "cd /srv && tar -C release -czf moodle.tgz moodle && sha256sum moodle.tgz >moodle.tgz.sha256; : >/tmp/composer-calls; chmod 666 /tmp/composer-calls")
+		return u.update(t, nil, "--to=/srv/moodle.tgz", "--check")
+	}
+	if o := try(`, "slim/slim": "^4"`); o.ExitCode != 12 || !strings.Contains(o.Stderr, "composer is not installed") {
+		t.Errorf("without composer: exit code %d: %s", o.ExitCode, o.Stderr)
+	}
+	if err := u.WriteFile(t.Context(), "/usr/local/bin/composer", []byte(composerStandIn), 0o755, "root:root"); err != nil {
+		t.Fatal(err)
+	}
+	if o := try(`, "nobody/unheard": "^4"`); o.ExitCode != 1 || !strings.Contains(o.Stderr, "nobody/unheard was not found") {
+		t.Errorf("without the package: exit code %d: %s", o.ExitCode, o.Stderr)
+	}
+	u.works(t)
+	if o := try(""); o.ExitCode != 0 || u.sh(t, "cat /tmp/composer-calls") != "" {
+		t.Errorf("without packages: exit code %d: %s", o.ExitCode, o.Stderr)
+	}
+	before := u.standing(t)
+	if o := try(`, "slim/slim": "^4"`); o.ExitCode != 0 {
+		t.Errorf("exit code %d: %s", o.ExitCode, o.Stderr)
+	}
+	calls := u.sh(t, "cat /tmp/composer-calls")
+	if !strings.HasPrefix(calls, "www-data install --working-dir="+filepath.Dir(u.site.CodeDir)+"/.mxp-") || !strings.HasSuffix(calls, "/new --no-dev --classmap-authoritative --no-interaction --no-scripts --no-plugins --no-progress\n") ||
+		strings.Count(calls, "\n") != 1 {
+		t.Errorf("composer was called so:\n%s", calls)
 	}
 	before.asBefore(t, u.standing(t))
+	if o := u.update(t, nil, "--to=/srv/moodle.tgz"); o.ExitCode != 0 {
+		t.Fatalf("exit code %d: %s", o.ExitCode, o.Stderr)
+	}
+	const made = "cd %s && find vendor composer.json -printf '%%p %%m %%u:%%g\\n' | sort"
+	if got := u.sh(t, fmt.Sprintf(made, u.site.CodeDir)); got != "composer.json 640 root:www-data\nvendor 750 root:www-data\nvendor/autoload.php 640 root:www-data\n" {
+		t.Errorf("the new code has:\n%s", got)
+	}
+	u.sh(t, "cd "+u.site.CodeDir+" && rm -r vendor composer.json; rm /usr/local/bin/composer")
+	before.onNew(t, u.standing(t), u.site.Prefix, release.Version)
 	u.works(t)
 }
 
