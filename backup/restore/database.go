@@ -2,7 +2,6 @@ package restore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/backup/database"
 	"github.com/moodle-exporter/moodle-exporter/backup/tree"
 	"github.com/moodle-exporter/moodle-exporter/internal/command"
-	"github.com/moodle-exporter/moodle-exporter/internal/config"
 	"github.com/moodle-exporter/moodle-exporter/internal/control"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 )
@@ -26,25 +24,6 @@ func (d *databasePart) close() {
 	if d != nil {
 		_ = d.server.Close()
 	}
-}
-
-// connect logs in with the account for backups and restores. Where none is configured and root is not let
-// in over the socket, the site's own account is tried.
-func connect(ctx context.Context, site *moodle.Site) (*database.Server, error) {
-	login, err := site.AdminLogin()
-	if err != nil {
-		return nil, err
-	}
-	server, err := database.Connect(ctx, login)
-	var old *database.UnsupportedError
-	if err == nil || errors.As(err, &old) || site.Admin != (config.Account{}) || site.Config.DBUser == "" {
-		return server, err
-	}
-	own, second := database.Connect(ctx, site.ConfigLogin())
-	if second != nil {
-		return nil, errors.Join(err, second)
-	}
-	return own, nil
 }
 
 // wants is what the database part of this restore is about.
@@ -71,7 +50,7 @@ func (o *Options) planDatabase(ctx context.Context, p *Plan) error {
 	}
 	m := p.Backup.Database
 	site := o.loginSite(ctx, p.target)
-	server, err := connect(ctx, site)
+	server, err := database.ConnectSite(ctx, site)
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -171,7 +150,7 @@ func (r *restoration) stageDatabase(ctx context.Context) error {
 	if !r.has(backup.Database) {
 		return nil
 	}
-	server, err := connect(ctx, r.site)
+	server, err := database.ConnectSite(ctx, r.site)
 	if err != nil {
 		return err
 	}

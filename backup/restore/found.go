@@ -90,7 +90,7 @@ func (u *undoing) withServer(ctx context.Context, do func(context.Context, *data
 	var refused *mysql.MySQLError
 	if errors.As(err, &refused) {
 		// It may know another administrator by now. Another server is not asked: it knows nothing of these tables.
-		now, second := connect(ctx, site)
+		now, second := database.ConnectSite(ctx, site)
 		if second != nil {
 			return errors.Join(err, second)
 		}

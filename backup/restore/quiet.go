@@ -14,7 +14,6 @@ import (
 
 	"github.com/moodle-exporter/moodle-exporter/internal/control"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
-	"github.com/moodle-exporter/moodle-exporter/internal/phpfpm"
 )
 
 const (
@@ -22,8 +21,6 @@ const (
 	drainAtMost = 5 * time.Second
 	// workerAtMost is how long a process of cron may take to end its task after SIGTERM.
 	workerAtMost = 2 * time.Second
-	// reloadAtMost bounds a reload of PHP-FPM: with a process_control_timeout its children may finish first.
-	reloadAtMost = 30 * time.Second
 	quietPoll    = 50 * time.Millisecond
 )
 
@@ -43,23 +40,7 @@ func quiet(ctx context.Context, o *Options, site *moodle.Site, closed time.Time)
 	}
 	// Nobody can tell whether they have ended, or they have not: a reload ends them.
 	o.Logger.Info("requests from before the site was closed are broken off", "why", err)
-	return reload(ctx, o, pools)
-}
-
-// reload makes PHP-FPM begin anew. A pool of which no PHP-FPM is running has nothing to end or forget.
-func reload(ctx context.Context, o *Options, pools []phpfpm.Pool) error {
-	ctx, cancel := context.WithTimeout(ctx, reloadAtMost)
-	defer cancel()
-	var services control.Services
-	if o.Bus != nil {
-		services = o.Bus
-	}
-	for _, pool := range pools {
-		if err := control.ReloadPool(ctx, services, pool); err != nil && !errors.Is(err, control.ErrNoMaster) {
-			return err
-		}
-	}
-	return nil
+	return control.ReloadPools(ctx, o.Bus, pools, o.Logger)
 }
 
 const procRoot = "/proc"

@@ -3,7 +3,6 @@ package restore
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
 	"github.com/moodle-exporter/moodle-exporter/internal/control"
@@ -15,15 +14,7 @@ import (
 func (r *restoration) pools() []phpfpm.Pool { return poolsOf(&r.Options, r.site) }
 
 func poolsOf(o *Options, site *moodle.Site) []phpfpm.Pool {
-	known, err := phpfpm.ReadPools(o.PoolFiles...)
-	if err != nil {
-		o.Logger.Warn("PHP-FPM pools cannot be read", "err", err)
-	}
-	pools, err := control.SitePools(site, known, o.NginxFile)
-	if err != nil {
-		o.Logger.Warn("the site's PHP-FPM pool is not known", "err", err)
-	}
-	return pools
+	return control.FindPools(site, o.PoolFiles, o.NginxFile, o.Logger)
 }
 
 // settle makes the restored site forget what belongs to the one before: sessions, in which numbers of users
@@ -63,8 +54,8 @@ func empty(ctx context.Context, o *Options, site *moodle.Site, run control.Run) 
 	if files != nil {
 		return files
 	}
-	if err := reload(ctx, o, poolsOf(o, site)); err != nil {
-		return fmt.Errorf("make PHP-FPM forget the code of before: %w", err)
+	if err := control.ReloadPools(ctx, o.Bus, poolsOf(o, site), o.Logger); err != nil {
+		return err
 	}
 	return ctx.Err()
 }

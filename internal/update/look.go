@@ -101,15 +101,7 @@ func (u *update) discard(ctx context.Context) error {
 
 // pools are the PHP-FPM pools that run the site's code.
 func (o *Options) pools(site *moodle.Site) []phpfpm.Pool {
-	known, err := phpfpm.ReadPools(o.PoolFiles...)
-	if err != nil {
-		o.Logger.Warn("PHP-FPM pools cannot be read", "err", err)
-	}
-	pools, err := control.SitePools(site, known, o.NginxFile)
-	if err != nil {
-		o.Logger.Warn("the site's PHP-FPM pool is not known", "err", err)
-	}
-	return pools
+	return control.FindPools(site, o.PoolFiles, o.NginxFile, o.Logger)
 }
 
 // questionTimeout bounds one small question to the database server.

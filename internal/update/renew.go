@@ -8,7 +8,6 @@ import (
 
 	"github.com/moodle-exporter/moodle-exporter/internal/control"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
-	"github.com/moodle-exporter/moodle-exporter/internal/phpfpm"
 )
 
 const (
@@ -16,10 +15,8 @@ const (
 	drainAtMost = 15 * time.Second
 	// workersAtMost is how long processes may take that run tasks although cron is off.
 	workersAtMost = 10 * time.Second
-	// reloadAtMost bounds a reload of PHP-FPM: with a process_control_timeout its children may finish first.
-	reloadAtMost = time.Minute
-	quietPoll    = 50 * time.Millisecond
-	procRoot     = "/proc"
+	quietPoll     = 50 * time.Millisecond
+	procRoot      = "/proc"
 )
 
 // quiet ends what still works on a site that was closed at that moment: requests are waited for and then broken off, and
@@ -30,7 +27,7 @@ func (o *Options) quiet(ctx context.Context, site *moodle.Site, closed time.Time
 		if err := control.Drain(ctx, site, pools, closed, drainAtMost); err != nil && ctx.Err() == nil {
 			// Nobody can tell whether they have ended, or they have not: a reload ends them.
 			o.Logger.Info("requests from before the site was closed are broken off", "why", err)
-			if err := o.reload(ctx, pools); err != nil {
+			if err := control.ReloadPools(ctx, o.Bus, pools, o.Logger); err != nil {
 				return err
 			}
 		}
@@ -62,26 +59,5 @@ func (o *Options) renew(ctx context.Context, site *moodle.Site) error {
 	if _, err := control.PurgeStores(ctx, site); err != nil {
 		o.Logger.Warn("caches of the site may be stale", "err", err)
 	}
-	return o.reload(ctx, o.pools(site))
-}
-
-// reload makes PHP-FPM begin anew. A pool of which no PHP-FPM is running has nothing to end or forget.
-func (o *Options) reload(ctx context.Context, pools []phpfpm.Pool) error {
-	ctx, cancel := context.WithTimeout(ctx, reloadAtMost)
-	defer cancel()
-	var services control.Services
-	if o.Bus != nil {
-		services = o.Bus
-	}
-	for _, pool := range pools {
-		err := control.ReloadPool(ctx, services, pool)
-		if errors.Is(err, control.ErrNoMaster) {
-			o.Logger.Warn("PHP-FPM was not reloaded: nobody is known who could be told", "pool", pool.File)
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("make PHP-FPM forget the code of before: %w", err)
-		}
-	}
-	return ctx.Err()
+	return control.ReloadPools(ctx, o.Bus, o.pools(site), o.Logger)
 }

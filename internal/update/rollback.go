@@ -10,7 +10,6 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/backup"
 	"github.com/moodle-exporter/moodle-exporter/backup/database"
 	"github.com/moodle-exporter/moodle-exporter/backup/store"
-	"github.com/moodle-exporter/moodle-exporter/internal/config"
 	"github.com/moodle-exporter/moodle-exporter/internal/control"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 )
@@ -34,25 +33,6 @@ func (w *wayBack) waitForDatabase(ctx context.Context, do func() error) error {
 	}
 }
 
-// connect logs in with the account for backups and restores. Where none is configured and root is not let in over the
-// socket, the site's own account is tried.
-func connect(ctx context.Context, site *moodle.Site) (*database.Server, error) {
-	login, err := site.AdminLogin()
-	if err != nil {
-		return nil, err
-	}
-	server, err := database.Connect(ctx, login)
-	var old *database.UnsupportedError
-	if err == nil || errors.As(err, &old) || site.Admin != (config.Account{}) {
-		return server, err
-	}
-	own, second := database.Connect(ctx, site.ConfigLogin())
-	if second != nil {
-		return nil, errors.Join(err, second)
-	}
-	return own, nil
-}
-
 // databaseBack loads the dump beside the tables that the upgrade has touched, and exchanges the two.
 func (w *wayBack) databaseBack(ctx context.Context, site *moodle.Site) error {
 	if w.journal.Database != nil && w.journal.Database.Done {
@@ -60,7 +40,7 @@ func (w *wayBack) databaseBack(ctx context.Context, site *moodle.Site) error {
 	}
 	var server *database.Server
 	err := w.waitForDatabase(ctx, func() (err error) {
-		server, err = connect(ctx, site)
+		server, err = database.ConnectSite(ctx, site)
 		return err
 	})
 	if err != nil {

@@ -32,7 +32,7 @@ func (u *update) planWayBack(ctx context.Context) error {
 
 // tryWayBack asks the database server, and notes for the journal whether replicas follow it.
 func (u *update) tryWayBack(ctx context.Context, w database.Wants) ([]database.Problem, error) {
-	server, err := connect(ctx, u.Site)
+	server, err := database.ConnectSite(ctx, u.Site)
 	if err != nil {
 		return nil, err
 	}
