@@ -45,6 +45,7 @@ type drill struct {
 	Options
 	run    backup.Run
 	dir    string
+	held   *os.File // dir, locked
 	user   *command.User
 	server *privateServer
 	site   *moodle.Site
@@ -116,6 +117,9 @@ func (d *drill) prepare(context.Context) (err error) {
 	if d.dir, err = os.MkdirTemp(d.Scratch, prefixOf(m.Site)); err != nil {
 		return fmt.Errorf("make a directory for the drill: %w", err)
 	}
+	if d.held, err = hold(d.dir); err != nil {
+		return fmt.Errorf("lock the drill's directory: %w", err)
+	}
 	d.run.SetTotal(d.work())
 	// Others must get through to what is theirs, and see nothing else.
 	return os.Chmod(d.dir, 0o711) //nolint:gosec // listing it is for root alone
@@ -149,6 +153,7 @@ func (d *drill) remove() error {
 	if d.dir == "" {
 		return err
 	}
+	defer func() { _ = d.held.Close() }() // nil, too
 	if gone := os.RemoveAll(d.dir); gone != nil {
 		err = errors.Join(err, fmt.Errorf("remove what the drill has made: %w", gone))
 	}

@@ -13,12 +13,31 @@ import (
 	"time"
 )
 
-// removeLeft removes what a drill of the site that was killed has left behind. The caller holds the lock of its drills.
+// removeLeft removes what a drill of the site that was killed has left behind. One that is at work, with locks of its own
+// elsewhere, holds its directory.
 func removeLeft(scratch, site string) {
 	left, _ := filepath.Glob(filepath.Join(scratch, prefixOf(site)+"*"))
 	for _, dir := range left {
+		held, err := hold(dir)
+		if err != nil {
+			continue
+		}
 		_ = os.RemoveAll(dir) // what cannot be removed takes room, and the check of that says so
+		_ = held.Close()
 	}
+}
+
+// hold keeps others from removing a directory, until it is closed or this process ends.
+func hold(dir string) (*os.File, error) {
+	held, err := os.Open(dir) //nolint:gosec // one of ours
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = held.Close()
+		return nil, err
+	}
+	return held, nil
 }
 
 const (
