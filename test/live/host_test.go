@@ -98,9 +98,13 @@ func (h *host) configure(t *testing.T) {
 	h.flags = []string{"--config.file=" + file, "--state.dir=" + filepath.Join(h.dir, "state")}
 }
 
-// mountDisk gives the moodledata of the site exam a disk of its own, which no other host of this machine shows.
+// mountDisk gives the moodledata of the site exam a disk of its own, which no other host of this machine shows. Who may not
+// mount one skips the test, but not under CI.
 func (h *host) mountDisk(t *testing.T) {
 	t.Helper()
+	if os.Getuid() != 0 && os.Getenv("CI") == "" {
+		t.Skipf("%s not tested: a disk that can be filled takes root", t.Name())
+	}
 	disk := filepath.Join(h.dir, "examdata")
 	must(t, os.Mkdir(disk, 0o755))
 	must(t, unix.Mount("none", disk, "tmpfs", 0, "size=16m"))

@@ -18,32 +18,12 @@ func TestLiveOnAServer(t *testing.T) {
 	t.Parallel()
 	boot.Need(t)
 	stand.Need(t, stand.Prometheus, stand.Alertmanager)
-	m, err := boot.Start(t.Context(), boot.Options{})
-	must(t, err)
-	closing(t, m)
-	site, err := m.InstallSite(t.Context(), boot.SiteOptions{})
-	must(t, err)
-	// The site's certificate is its own authority, which the host trusts from now on.
-	for _, command := range [][]string{
-		{"install", "-D", "-m", "644", "/etc/letsencrypt/live/" + certificateHost + "/fullchain.pem", "/usr/local/share/ca-certificates/site.crt"}, {"update-ca-certificates"},
-	} {
-		_, err := m.Must(t.Context(), command...)
-		must(t, err)
-	}
-	must(t, m.InstallExporter(t.Context(), binary))
-	must(t, m.ApplyGrants(t.Context()))
-	must(t, m.WriteFile(t.Context(), "/etc/moodle-exporter/moodle-exporter.yml", []byte("redis:\n  - {address: \"127.0.0.1:6379\"}\n"), 0o644, "root:root"))
-	must(t, m.WaitActive(t.Context(), "moodle-exporter.service"))
+	m, site := bootSite(t)
 	control := func(command ...string) {
 		_, err := m.Must(t.Context(), append([]string{"systemctl"}, command...)...)
 		must(t, err)
 	}
 	h := &host{exporter: &stand.WebServer{URL: "http://127.0.0.1:10059"}, client: m.Client()}
-	// The timer takes the look again soon; a server has time for that.
-	for _, work := range []string{"backup", "verify", "drill", "probe"} {
-		control("start", "moodle-exporter-"+work+".service")
-	}
-	control("restart", "moodle-exporter.service")
 	units := []string{"mariadb.service", "nginx.service", site.FPMUnit, "redis-server.service", "cron.service"}
 	wanted := []string{`database_up{server="/run/mysqld/mysqld.sock"} 1`, `cron_last_start_timestamp_seconds{site="` + site.Name + `"}`}
 	for _, unit := range units {
@@ -82,9 +62,7 @@ func TestLiveOnAServer(t *testing.T) {
 		c.awaitResolved(t, f.mails)
 	}
 	c.wantNoOther(t, mails)
-	_, err = m.Must(t.Context(), "runuser", "-u", "www-data", "--", "php", site.CodeDir+"/admin/cli/maintenance.php", "--enable")
-	must(t, err)
-	control("start", "moodle-exporter-probe.service") // which sees the file, as the timer does every five minutes
+	closeServedSite(t, m, site)
 	poll(t, func() error {
 		if !c.answered(t, "moodle_maintenance_mode == 1") {
 			return errors.New("the site is not shown as closed")
@@ -105,5 +83,44 @@ func occupySite(t *testing.T, m *boot.Machine, site *boot.Site) (release func())
 	return func() {
 		must(t, m.WriteFile(t.Context(), end, nil, 0o644, "root:root"))
 		leave()
+	}
+}
+
+// bootSite boots a Debian with a site, on which every kind of job but those that change it has run once.
+func bootSite(t *testing.T) (*boot.Machine, *boot.Site) {
+	t.Helper()
+	m, err := boot.Start(t.Context(), boot.Options{})
+	must(t, err)
+	closing(t, m)
+	site, err := m.InstallSite(t.Context(), boot.SiteOptions{})
+	must(t, err)
+	run := func(command ...string) {
+		t.Helper()
+		_, err := m.Must(t.Context(), command...)
+		must(t, err)
+	}
+	// The site's certificate is its own authority, which the host trusts from now on.
+	run("install", "-D", "-m", "644", "/etc/letsencrypt/live/"+certificateHost+"/fullchain.pem", "/usr/local/share/ca-certificates/site.crt")
+	run("update-ca-certificates")
+	must(t, m.InstallExporter(t.Context(), binary))
+	must(t, m.ApplyGrants(t.Context()))
+	must(t, m.WriteFile(t.Context(), "/etc/moodle-exporter/moodle-exporter.yml", []byte("redis:\n  - {address: \"127.0.0.1:6379\"}\n"), 0o644, "root:root"))
+	must(t, m.WaitActive(t.Context(), "moodle-exporter.service"))
+	// The timer takes the look again soon; a server has time for that.
+	for _, work := range []string{"backup", "verify", "drill", "probe"} {
+		run("systemctl", "start", "moodle-exporter-"+work+".service")
+	}
+	run("systemctl", "restart", "moodle-exporter.service")
+	return m, site
+}
+
+// closeServedSite puts the site into maintenance mode, which root's look sees; a timer takes it every five minutes.
+func closeServedSite(t *testing.T, m *boot.Machine, site *boot.Site) {
+	t.Helper()
+	for _, command := range [][]string{
+		{"runuser", "-u", "www-data", "--", "php", site.CodeDir + "/admin/cli/maintenance.php", "--enable"}, {"systemctl", "start", "moodle-exporter-probe.service"},
+	} {
+		_, err := m.Must(t.Context(), command...)
+		must(t, err)
 	}
 }
