@@ -17,7 +17,7 @@ func (u *update) planWayBack(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		u.plan.problem("Give database.admin of the site an account that may do it; root over the unix socket is the default", "the database could not come back if the update failed: %v", err)
+		u.plan.problem("name the server's unix socket in database.admin.socket of the site, where root gets in, or an account that may do it in database.admin", "the database could not come back if the update failed: %v", err)
 		return nil
 	}
 	for _, problem := range problems {
