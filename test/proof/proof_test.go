@@ -44,7 +44,7 @@ func TestAttacked(t *testing.T) {
 	t.Logf("%d kills of the run; repeat with -seed=%d", wanted, seed)
 	s := startSite(t)
 	s.random = rand.New(rand.NewPCG(seed, 0))
-	s.grow(t, 1500)
+	s.grow(t, 800)
 	for range kept {
 		s.backUp(t)
 	}
@@ -99,7 +99,7 @@ func (a *tally) tell(t *testing.T) {
 // survive attacks one run, and proves that no backup was harmed and that the next run succeeds.
 func (s *site) survive(t *testing.T, turn turn, tally *tally) {
 	t.Helper()
-	s.grow(t, 100)
+	s.grow(t, 40)
 	s.age(t)
 	damaged := ""
 	if turn.victim.damage && s.random.IntN(2) == 0 {

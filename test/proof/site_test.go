@@ -240,7 +240,7 @@ func (s *site) keepBusy(t *testing.T) (stop func()) {
 			_ = s.remove(ctx)
 			select {
 			case <-ctx.Done():
-			case <-time.After(10 * time.Millisecond):
+			case <-time.After(50 * time.Millisecond):
 			}
 		}
 	})
