@@ -44,7 +44,7 @@ func TestAttacked(t *testing.T) {
 	t.Logf("%d kills of the run; repeat with -seed=%d", wanted, seed)
 	s := startSite(t)
 	s.random = rand.New(rand.NewPCG(seed, 0))
-	s.grow(t, 800)
+	s.grow(t, 1000)
 	for range kept {
 		s.backUp(t)
 	}
