@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -87,11 +88,19 @@ func (g git) stream(ctx context.Context, to io.Writer, arguments ...string) erro
 
 func (g git) failed(arguments []string, err error) error {
 	var failure *command.Error
-	if errors.As(err, &failure) {
-		return fmt.Errorf("git %s (as %s): %s", arguments[0], g.user.Name, withoutPasswords(failure.Error()))
+	if !errors.As(err, &failure) {
+		return fmt.Errorf("git %s: %w", arguments[0], err)
 	}
-	return fmt.Errorf("git %s: %w", arguments[0], err)
+	said := failure.Error()
+	// What git advises after what has gone wrong may be longer than that.
+	if fatal := fatalLine.FindString(failure.Stderr); fatal != "" && !strings.Contains(said, fatal) {
+		said = fatal + " " + said
+	}
+	return fmt.Errorf("git %s (as %s): %s", arguments[0], g.user.Name, withoutPasswords(said))
 }
+
+// fatalLine begins every error that ends git.
+var fatalLine = regexp.MustCompile(`(?m)^fatal: .*$`)
 
 // withoutPasswords takes user names and passwords out of the addresses in a text.
 func withoutPasswords(text string) string {
