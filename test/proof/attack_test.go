@@ -162,13 +162,19 @@ func killServer(s *site, _ *exec.Cmd) {
 // awaitDump waits for the run's dumping program, and a moment longer. A run that ends without one speaks for itself.
 func (s *site) awaitDump(run *exec.Cmd) (pid int, found bool) {
 	for run.Process.Signal(syscall.Signal(0)) == nil {
-		if pid, found = childOf(run.Process.Pid, "mariadb-dump"); found {
+		if pid, found = childOf(run.Process.Pid, "mariadb-dump"); found && dumps(pid) {
 			time.Sleep(time.Duration(s.random.Int64N(int64(backups.usual / 4))))
 			return pid, true
 		}
 		time.Sleep(time.Millisecond)
 	}
 	return 0, false
+}
+
+// dumps tells the program at work from one that the preflight asks for its version.
+func dumps(pid int) bool {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && strings.Contains(string(line), "--single-transaction")
 }
 
 // restartServer brings the database server back if it was killed.
