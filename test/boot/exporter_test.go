@@ -23,6 +23,7 @@ type server struct {
 // TestExporterOnAServer follows the package from installation to removal on a machine with a
 // site. The steps build on each other.
 func TestExporterOnAServer(t *testing.T) {
+	t.Parallel() // beside tests with machines of their own; those of the shared one have ended by now
 	m := machine(t)
 	site, err := m.InstallSite(t.Context(), boot.SiteOptions{Fixture: true})
 	if err != nil {

@@ -50,6 +50,7 @@ func due(t *testing.T) (all []disaster) {
 
 // TestRestoreOnAServer destroys a site in each way, and brings it back with the built exporter.
 func TestRestoreOnAServer(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t, boot.Disk{Path: "/var/www", Megabytes: 700}, boot.Disk{Path: "/backup", Megabytes: 512})
 	p.objects(t)
 	p.survive(t, due(t))
