@@ -66,6 +66,9 @@ func TestCommands(t *testing.T) {
 	told := map[string]bool{}
 	tried := map[string]bool{}
 	for _, p := range all {
+		if p.path == "docs/proof.md" {
+			continue // what programs have printed: it tells nobody to do anything
+		}
 		for _, command := range known.documented(p) {
 			for _, form := range forms(command.text) {
 				name, found := known.name(form)
