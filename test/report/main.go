@@ -32,7 +32,7 @@ func main() {
 
 const head = `# What was proven, and on what
 
-Written by ` + "`make proof`" + `, not by hand. Ratios are of runs taken in turn on one machine; the seconds are that machine's.
+Written by ` + "`make proof`" + ` from what its parts have printed. Ratios are of runs taken in turn on one machine; the seconds are that machine's.
 A test that failed says so here.
 
 `
