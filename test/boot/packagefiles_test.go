@@ -32,6 +32,9 @@ func output(t *testing.T, name string, args ...string) string {
 // TestPackageFiles looks into the package; nothing of it takes root.
 func TestPackageFiles(t *testing.T) {
 	if _, err := exec.LookPath("dpkg-deb"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("dpkg-deb is not here")
+		}
 		t.Skip("no Debian: dpkg-deb is not here to look into the package")
 	}
 	t.Parallel()
@@ -46,6 +49,10 @@ func TestPackageFiles(t *testing.T) {
 	t.Run("completion", func(t *testing.T) { testCompletion(t, dir) })
 	t.Run("same bytes from elsewhere", func(t *testing.T) { testReproducible(t, deb) })
 	t.Run("make install", func(t *testing.T) { testMakeInstall(t, dir) })
+	if os.Getenv("PROOF") == "full" {
+		t.Run("release", testRelease)
+		t.Run("upgrade from the first package", testUpgradeFromTheFirstPackage)
+	}
 }
 
 func testControl(t *testing.T, deb string) {

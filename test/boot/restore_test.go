@@ -59,14 +59,13 @@ func TestRestoreOnAServer(t *testing.T) {
 	t.Run("bare machine", p.testBareMachine)
 	if os.Getenv("PROOF") == "full" {
 		t.Run("links", p.testLinks)
+		t.Run("into mounts", testRestoreIntoMounts)
 	}
 }
 
-// TestRestoreIntoMounts has code and dataroot each on a disk of its own, which cannot be renamed.
-func TestRestoreIntoMounts(t *testing.T) {
-	if os.Getenv("PROOF") != "full" {
-		t.Skip("a second machine is booted by scripts/proof alone")
-	}
+// testRestoreIntoMounts has code and dataroot each on a disk of its own, which cannot be renamed: a second machine, booted
+// by scripts/proof alone.
+func testRestoreIntoMounts(t *testing.T) {
 	p := newPatient(t, boot.Disk{Path: "/var/www/moodle", Megabytes: 200}, boot.Disk{Path: "/var/www/moodledata", Megabytes: 400}, boot.Disk{Path: "/backup", Megabytes: 512})
 	p.objects(t)
 	p.survive(t, disasters)
