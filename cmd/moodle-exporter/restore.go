@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,7 +103,7 @@ func (e *environment) siteToRestore(ctx context.Context, settings *config.Config
 		return known[0], nil
 	}
 	return "", &backup.RefusedError{
-		Happened: fmt.Sprintf("it is not clear which site is meant: %d are known (%s)", len(known), strings.Join(known, ", ")),
+		Happened: "it is not clear which site is meant: this host knows " + cmp.Or(strings.Join(known, ", "), "none"),
 		Means:    "nothing is restored by guessing", Do: "name it with --site",
 	}
 }
