@@ -14,7 +14,7 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/backup/tree"
 )
 
-// stageFiles unpacks the data beside the live one, and adds the content files that the live site lacks.
+// stageFiles unpacks the data beside the live one, and makes the place for the content files.
 func (r *restoration) stageFiles(ctx context.Context) (err error) {
 	if !r.has(backup.Files) {
 		return nil
@@ -29,8 +29,31 @@ func (r *restoration) stageFiles(ctx context.Context) (err error) {
 	if r.dataroot, err = r.stage(ctx, backup.Files, place); err != nil {
 		return err
 	}
-	if err := r.fill(ctx); err != nil {
-		return err
+	if !r.hasContent() {
+		return nil
+	}
+	if err := r.ensureFiledir(); err != nil {
+		return fmt.Errorf("make filedir: %w", err)
+	}
+	r.journal.Scratch = append(r.journal.Scratch, filepath.Join(r.target.filedir, tree.FillName))
+	return r.journal.save()
+}
+
+func (r *restoration) hasContent() bool {
+	f := r.Reader.Manifest.Filedir
+	return f != nil && f.Blobs > 0
+}
+
+// addContent adds the content files that the live site lacks. It runs beside the load of the database, and so leaves
+// the journal alone.
+func (r *restoration) addContent(ctx context.Context) error {
+	if !r.has(backup.Files) {
+		return nil
+	}
+	if r.hasContent() {
+		if err := r.fill(ctx); err != nil {
+			return err
+		}
 	}
 	return r.adopt()
 }
@@ -101,16 +124,6 @@ func (r *restoration) dataPlace() (tree.Place, error) {
 // fill adds the content files. Each is hashed on its way; those that are there already as well, unless they are trusted.
 func (r *restoration) fill(ctx context.Context) error {
 	f := r.Reader.Manifest.Filedir
-	if f == nil || f.Blobs == 0 {
-		return nil
-	}
-	if err := r.ensureFiledir(); err != nil {
-		return fmt.Errorf("make filedir: %w", err)
-	}
-	r.journal.Scratch = append(r.journal.Scratch, filepath.Join(r.target.filedir, tree.FillName))
-	if err := r.journal.save(); err != nil {
-		return err
-	}
 	root, err := os.OpenRoot(r.target.filedir)
 	if err != nil {
 		return fmt.Errorf("open filedir: %w", err)

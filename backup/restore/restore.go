@@ -125,43 +125,6 @@ func Restore(ctx context.Context, o Options, run Run) (*Result, error) {
 	return nil, fmt.Errorf("%w\nThe restore was undone: the site is as it was before", err)
 }
 
-func (r *restoration) carryOut(ctx context.Context) error {
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{
-		{"configuration", r.putHostConfig},
-		{"stage code", r.stageCode},
-		{"stage files", r.stageFiles},
-		{"stage database", r.stageDatabase},
-		{"try", r.tryStaged},
-		{"close", r.closeSite},
-		{"switch", r.exchange},
-		{"settle", r.settle},
-		{"check", r.check},
-		{"open", r.open},
-		{"visit", r.visit},
-		{"keep", r.keep},
-	} {
-		if err := r.step(ctx, step.name, step.do); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *restoration) step(ctx context.Context, name string, do func(context.Context) error) error {
-	err := r.run.Step(ctx, name, do)
-	if err == nil {
-		r.At(name)
-		err = ctx.Err()
-	}
-	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%s: %w", name, err)
-	}
-	return err
-}
-
 func (r *restoration) has(component string) bool { return r.plan.has(component) }
 
 var errUnfinished = errors.New("it was broken off")

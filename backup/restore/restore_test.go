@@ -121,7 +121,7 @@ func TestFailureAtEveryStepPutsTheOldSiteBack(t *testing.T) {
 	broken := errors.New("broken on purpose")
 	steps := []string{"stage database", "close", "data move", "check", "visit"} // kills are tried at every step
 	if os.Getenv("PROOF") == "full" {
-		steps = append(steps, "preflight", "stage code", "stage files", "try", "tables exchanged", "code move", "switch", "settle", "open")
+		steps = append(steps, "preflight", "stage code", "stage files", "content files", "try", "tables exchanged", "code move", "switch", "settle", "open")
 	}
 	for _, step := range steps {
 		t.Run(step, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestKilledRestoreIsEnded(t *testing.T) {
 	r.sql("UPDATE `" + r.site.Database + "`.`" + r.site.Prefix + "course` SET fullname = 'changed since'")
 	r.write(filepath.Join(r.site.CodeDir, "new.php"), "<?php\n")
 	before := r.state()
-	for _, step := range []string{"preflight", "stage code", "stage files", "stage database", "try", "close", "tables exchanged", "data move",
+	for _, step := range []string{"preflight", "stage code", "stage files", "content files", "stage database", "try", "close", "tables exchanged", "data move",
 		"code move", "switch", "settle", "check", "open", "visit", "keep"} {
 		t.Run(step, func(t *testing.T) {
 			r.t = t

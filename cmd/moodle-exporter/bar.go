@@ -38,11 +38,11 @@ func (b *bar) show(record job.Record) {
 			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(),
 			progressbar.OptionSetWidth(20), progressbar.OptionThrottle(0))
 	}
-	step := ""
-	if last := len(record.Steps) - 1; last >= 0 {
-		step = ": " + record.Steps[last].Name
+	title := b.title
+	if step := record.AtWork(); step != "" {
+		title += ": " + step
 	}
-	b.line.Describe(b.title + step)
+	b.line.Describe(title)
 	if record.TotalBytes > 0 && record.TotalBytes != b.line.GetMax64() {
 		b.line.ChangeMax64(max(record.TotalBytes, record.DoneBytes))
 	}

@@ -66,11 +66,8 @@ func (s *screen) Write(p []byte) (int, error) {
 
 // progressLine says where a run is, in tenths of the way.
 func progressLine(record job.Record) string {
-	if len(record.Steps) == 0 {
-		return ""
-	}
-	line := record.Steps[len(record.Steps)-1].Name
-	if record.TotalBytes > 0 {
+	line := record.AtWork()
+	if line != "" && record.TotalBytes > 0 {
 		tenth := min(record.DoneBytes*10/record.TotalBytes, 10)
 		line += fmt.Sprintf(": %d %% of %s", tenth*10, backup.Bytes(record.TotalBytes))
 	}

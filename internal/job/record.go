@@ -189,3 +189,18 @@ func previous(path string) (Record, error) {
 	}
 	return record, err
 }
+
+// AtWork names the steps that have begun and not ended, of which there may be several; between two steps it is the last
+// one, and before the first none.
+func (r Record) AtWork() string {
+	var names []string
+	for _, step := range r.Steps {
+		if step.Ended == nil {
+			names = append(names, step.Name)
+		}
+	}
+	if last := len(r.Steps) - 1; len(names) == 0 && last >= 0 {
+		return r.Steps[last].Name
+	}
+	return strings.Join(names, ", ")
+}

@@ -38,12 +38,13 @@ func (run *Run) LockFiles() []*os.File { return run.lock.Files() }
 // AddLock takes one more lock, which is held and inherited like the site's own. ErrLocked if another job has it.
 func (run *Run) AddLock(path string) error { return run.lock.add(path) }
 
-// Step runs one named part; its start, end and error stand in the record.
+// Step runs one named part; its start, end and error stand in the record. Steps may run at the same time.
 func (run *Run) Step(ctx context.Context, name string, part func(context.Context) error) error {
-	run.change(func(r *Record) { r.Steps = append(r.Steps, Step{Name: name, Started: run.now()}) })
-	run.mu.Lock()
-	index := len(run.record.Steps) - 1
-	run.mu.Unlock()
+	var index int
+	run.change(func(r *Record) {
+		index = len(r.Steps)
+		r.Steps = append(r.Steps, Step{Name: name, Started: run.now()})
+	})
 	err := part(ctx)
 	run.change(func(r *Record) {
 		ended := run.now()

@@ -113,7 +113,7 @@ func (h *host) tellSize() error {
 	}
 	for _, file := range manifest.Files {
 		if file.Name == "database.sql.zst" {
-			fmt.Printf("in the last backup: %d MB of SQL, %d content files of %d MB; what ours writes is flushed to the disk within its time\n\n",
+			fmt.Printf("in the last backup: %d MB of SQL, %d content files of %d MB; each time ends when all that was written is on the disk\n\n",
 				file.ContentSize/1_000_000, manifest.Filedir.Blobs, manifest.Filedir.Size/1_000_000)
 		}
 	}

@@ -22,6 +22,8 @@ type set struct {
 	files int
 	bytes int64 // of them together
 	sql   int64 // bytes of SQL that the other rows make in a dump, roughly
+	// restores is the number of rounds that restore as well.
+	restores int
 }
 
 type object = map[string]any
