@@ -80,7 +80,7 @@ func (h *host) judge(first, repeat, verify, restore *contest) {
 // empty removes all backups.
 func (h *host) empty(ctx context.Context) error {
 	repository := filepath.Join(h.dir, "restic")
-	if err := errors.Join(os.RemoveAll(h.backups), os.RemoveAll(repository)); err != nil {
+	if err := errors.Join(h.putAway(h.backups), h.putAway(repository)); err != nil {
 		return err
 	}
 	return h.restic.init(ctx, repository)

@@ -43,6 +43,7 @@ type host struct {
 	restic   *restic
 	stock    stock // that a restore must bring back
 	rows     rows
+	away     int                 // number of things put away
 	watcher  *syscall.Credential // who the exporter runs as; nil: as this program, which is not root
 
 	closers []func() error

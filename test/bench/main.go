@@ -33,10 +33,10 @@ type options struct {
 
 	rounds  int // of each measurement
 	scrapes int
-	cold     bool
-	million  bool
-	large    bool
-	only     string
+	cold    bool
+	million bool
+	large   bool
+	only    string
 }
 
 func main() {

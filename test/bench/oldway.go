@@ -9,7 +9,7 @@ import (
 
 // oldBackup is what the scripts did, without logs and /etc, which weigh nothing.
 func (h *host) oldBackup(ctx context.Context) (usage, error) {
-	if err := os.RemoveAll(h.old()); err != nil {
+	if err := h.putAway(h.old()); err != nil {
 		return usage{}, err
 	}
 	if err := os.MkdirAll(h.old(), 0o700); err != nil {
