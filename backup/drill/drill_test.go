@@ -11,9 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/moodle-exporter/moodle-exporter/backup"
 	"github.com/moodle-exporter/moodle-exporter/backup/drill"
@@ -52,7 +50,7 @@ func newRig(t *testing.T) *rig {
 	r := &rig{dir: dir}
 	r.manifest, err = backup.Create(t.Context(), backup.Options{Site: found[0], Host: "gone", Version: "test", Config: config.Backup{
 		Dir: filepath.Join(dir, "backup"), ConfigPaths: []string{"/nowhere"}, LogPaths: []string{"/nowhere"}, SystemPaths: []string{"/nowhere"},
-	}}, &quietRun{})
+	}}, stand.NewQuietRun())
 	var missing *backup.MissingError
 	if err != nil && !errors.As(err, &missing) {
 		t.Fatal(err)
@@ -73,7 +71,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func (r *rig) drill(t *testing.T, change func(*drill.Options)) (*drill.Result, *quietRun, error) {
+func (r *rig) drill(t *testing.T, change func(*drill.Options)) (*drill.Result, *stand.QuietRun, error) {
 	t.Helper()
 	r.log.Reset()
 	scratch := filepath.Join(r.dir, "scratch")
@@ -86,16 +84,16 @@ func (r *rig) drill(t *testing.T, change func(*drill.Options)) (*drill.Result, *
 	if change != nil {
 		change(&o)
 	}
-	run := &quietRun{}
+	run := stand.NewQuietRun()
 	result, err := drill.Drill(cmp.Or(r.ctx, t.Context()), o, run)
 	left, readErr := os.ReadDir(scratch)
 	must(t, readErr)
 	if len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	for _, pgid := range run.pgids {
-		if _, err := os.Stat("/proc/" + pgid); err == nil {
-			t.Errorf("process %s is left behind", pgid)
+	for _, pgid := range run.Groups() {
+		if _, err := os.Stat("/proc/" + strconv.Itoa(pgid)); err == nil {
+			t.Errorf("process %d is left behind", pgid)
 		}
 	}
 	return result, run, err
@@ -107,14 +105,14 @@ func TestDrillProvesABackup(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, r.log.String())
 	}
-	if want := []string{"preflight", "server", "database", "files", "content", "start"}; !slices.Equal(run.steps, want) {
-		t.Errorf("steps %v, want %v", run.steps, want)
+	if want := []string{"preflight", "server", "database", "files", "content", "start"}; !slices.Equal(run.Steps(), want) {
+		t.Errorf("steps %v, want %v", run.Steps(), want)
 	}
 	if result.Tables != int64(len(r.manifest.Database.Rows)) || result.Blobs != r.manifest.Filedir.Blobs || result.Bytes != r.manifest.Filedir.Size || len(result.NotMade) > 0 || result.Took <= 0 {
 		t.Errorf("%+v", result)
 	}
-	if run.done == 0 || run.done > run.total {
-		t.Errorf("%d of %d bytes", run.done, run.total)
+	if done, total := run.Progress(); done == 0 || done > total {
+		t.Errorf("%d of %d bytes", done, total)
 	}
 
 	t.Run("without PHP it says what it could not prove", func(t *testing.T) {
@@ -173,22 +171,3 @@ func TestDrillProvesABackup(t *testing.T) {
 		})
 	}
 }
-
-// quietRun counts.
-type quietRun struct {
-	mu          sync.Mutex
-	steps       []string
-	pgids       []string
-	done, total int64
-}
-
-func (r *quietRun) Step(ctx context.Context, name string, part func(context.Context) error) error {
-	r.steps = append(r.steps, name)
-	return part(ctx)
-}
-func (r *quietRun) SetTotal(bytes int64)  { r.total = bytes }
-func (r *quietRun) Add(bytes int64)       { r.mu.Lock(); defer r.mu.Unlock(); r.done += bytes }
-func (r *quietRun) ChildStarted(pgid int) { r.pgids = append(r.pgids, strconv.Itoa(pgid)) }
-func (*quietRun) LockFiles() []*os.File   { return nil }
-func (*quietRun) ID() string              { return "20260101T000000Z" }
-func (*quietRun) Announce(time.Time)      {}

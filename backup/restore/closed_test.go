@@ -61,7 +61,7 @@ func TestNobodyWorksOnWhileTheSiteIsExchanged(t *testing.T) {
 	if _, err := idle.ExecContext(t.Context(), write); err == nil {
 		t.Error("a connection from before writes to the restored tables")
 	}
-	r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &testRun{}))
+	r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &stand.QuietRun{}))
 
 	transaction, err := own.Begin()
 	r.must(err)
@@ -71,7 +71,7 @@ func TestNobodyWorksOnWhileTheSiteIsExchanged(t *testing.T) {
 	if _, err := transaction.Exec(write); err == nil {
 		t.Error("a transaction from before writes to the restored tables")
 	}
-	r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &testRun{}))
+	r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &stand.QuietRun{}))
 }
 
 // breakOff kills a restore, as it were, at a step, and returns its journal.
@@ -107,7 +107,7 @@ func TestWhatWasWrittenIntoAHalfRestoredSiteIsKept(t *testing.T) {
 	r.must(os.Remove(filepath.Join(r.site.Dataroot, "climaintenance.html")))
 	r.sql("UPDATE `" + r.site.Database + "`." + table + " SET fullname = 'written since'")
 
-	finished, err := restore.Recover(t.Context(), r.options(manifest), journal, &testRun{})
+	finished, err := restore.Recover(t.Context(), r.options(manifest), journal, &stand.QuietRun{})
 	if err != nil || finished {
 		t.Fatalf("finished %v, %v", finished, err)
 	}
@@ -123,7 +123,7 @@ func TestWhatWasWrittenIntoAHalfRestoredSiteIsKept(t *testing.T) {
 	if left, err := restore.Unfinished(r.stateDir(), "lms"); err != nil || left != nil {
 		t.Errorf("unfinished: %v, %v", left, err)
 	}
-	r.must(restore.Discard(t.Context(), r.options(manifest), journal, &testRun{}))
+	r.must(restore.Discard(t.Context(), r.options(manifest), journal, &stand.QuietRun{}))
 	r.nothingLeft()
 }
 
@@ -134,7 +134,7 @@ func TestTablesThatAreLost(t *testing.T) {
 	restored := r.state()
 	journal := r.breakOff(manifest, "switch")
 	r.sql("DROP DATABASE `"+r.site.Database+"`", "DROP DATABASE `"+exchange.OldName(r.site.Database, journal.ID)+"`", "DROP DATABASE IF EXISTS `"+exchange.StagedName(r.site.Database, journal.ID)+"`")
-	_, err := restore.Recover(t.Context(), r.options(manifest), journal, &testRun{})
+	_, err := restore.Recover(t.Context(), r.options(manifest), journal, &stand.QuietRun{})
 	var lost *restore.LostError
 	if !errors.As(err, &lost) {
 		t.Fatalf("not said: %v", err)
@@ -145,7 +145,7 @@ func TestTablesThatAreLost(t *testing.T) {
 	result, err := r.restore(r.options(manifest))
 	r.must(err)
 	r.same(restored, r.state())
-	r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &testRun{}))
+	r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &stand.QuietRun{}))
 	r.nothingLeft()
 }
 
@@ -159,12 +159,12 @@ func TestASiteInUseIsNotTakenBack(t *testing.T) {
 	now := r.state()
 	o := r.options(manifest)
 	o.Clock = func() time.Time { return journal.Opened.Add(time.Hour) }
-	finished, err := restore.Recover(t.Context(), o, journal, &testRun{})
+	finished, err := restore.Recover(t.Context(), o, journal, &stand.QuietRun{})
 	if !finished || err == nil || !strings.Contains(err.Error(), "in use since") {
 		t.Errorf("finished %v, %v", finished, err)
 	}
 	r.same(now, r.state())
-	r.must(restore.Discard(t.Context(), r.options(manifest), journal, &testRun{}))
+	r.must(restore.Discard(t.Context(), r.options(manifest), journal, &stand.QuietRun{}))
 	r.nothingLeft()
 }
 

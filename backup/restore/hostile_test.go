@@ -99,7 +99,7 @@ func TestHostileArchives(t *testing.T) {
 		t.Run(c.component+" "+c.name, func(t *testing.T) {
 			r.t = t
 			forged := r.forge(manifest, c.component, c.entries...)
-			_, err := restore.Restore(t.Context(), r.options(forged), &testRun{id: "20260101T000000Z"})
+			_, err := restore.Restore(t.Context(), r.options(forged), &stand.QuietRun{Name: "20260101T000000Z"})
 			for _, undo := range r.undo {
 				undo()
 			}
@@ -133,5 +133,5 @@ func TestConfigurationOfOthersStays(t *testing.T) {
 	if content, err := os.ReadFile(filepath.Join(r.etc, "nginx/new.conf")); err != nil || string(content) != planted {
 		t.Errorf("what was missing: %q, %v", content, err)
 	}
-	r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &testRun{}))
+	r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &stand.QuietRun{}))
 }

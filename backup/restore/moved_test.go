@@ -53,7 +53,7 @@ func TestAnotherAddress(t *testing.T) {
 		if got := r.value("SELECT value FROM " + r.site.Prefix + "config WHERE name = 'noemailever'"); got != want {
 			t.Errorf("with mail allowed %v, noemailever is %q", mail, got)
 		}
-		r.must(restore.Discard(t.Context(), o, result.Journal, &testRun{}))
+		r.must(restore.Discard(t.Context(), o, result.Journal, &stand.QuietRun{}))
 	}
 
 	// The live site has the other address by now: it keeps it without being told to, and that of the backup is replaced.
@@ -67,7 +67,7 @@ func TestAnotherAddress(t *testing.T) {
 		if got := r.value("SELECT value FROM " + r.site.Prefix + "config WHERE name = 'noemailever'"); got != "1" {
 			t.Errorf("noemailever is %q", got)
 		}
-		r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &testRun{}))
+		r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &stand.QuietRun{}))
 		r.nothingLeft()
 	})
 	for name, change := range map[string]func(*restore.Options){
@@ -148,7 +148,7 @@ func TestModes(t *testing.T) {
 			t.Errorf("%s is %v of %d, want %v of %d", path, info.Mode(), owner.UID, want.mode, want.uid)
 		}
 	}
-	r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &testRun{}))
+	r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &stand.QuietRun{}))
 }
 
 // TestSeveralAreKept restores again and again before anything is let go.
@@ -160,7 +160,7 @@ func TestSeveralAreKept(t *testing.T) {
 	for i := range times {
 		r.must(os.MkdirAll(r.stateDir(), 0o750))
 		id := time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC).Format("20060102T150405Z")
-		_, err := restore.Restore(t.Context(), r.options(manifest), &testRun{id: id})
+		_, err := restore.Restore(t.Context(), r.options(manifest), &stand.QuietRun{Name: id})
 		r.must(err)
 		r.same(before, r.state())
 	}
@@ -175,7 +175,7 @@ func TestSeveralAreKept(t *testing.T) {
 		t.Errorf("%d are kept", len(journals))
 	}
 	for _, journal := range journals {
-		r.must(restore.Discard(t.Context(), r.options(manifest), journal, &testRun{}))
+		r.must(restore.Discard(t.Context(), r.options(manifest), journal, &stand.QuietRun{}))
 	}
 	r.nothingLeft()
 	r.same(before, r.state())

@@ -64,7 +64,7 @@ func TestRestoreAfter(t *testing.T) {
 			if len(result.NotMade) > 0 {
 				t.Errorf("checks that were not made: %v", result.NotMade)
 			}
-			r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &testRun{}))
+			r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &stand.QuietRun{}))
 			r.nothingLeft()
 		})
 	}
@@ -76,37 +76,12 @@ func (r *rig) same(before, after state) {
 		{"rows", before.Rows, after.Rows}, {"code", before.Code, after.Code}, {"data", before.Data, after.Data},
 	} {
 		if part.before != part.after {
-			r.t.Errorf("%s:\n%s", part.what, diff(part.before, part.after))
+			r.t.Errorf("%s:\n%s", part.what, stand.Diff(part.before, part.after))
 		}
 	}
 	if before.Page != after.Page {
 		r.t.Errorf("the login page answers %d, and did %d", after.Page, before.Page)
 	}
-}
-
-// diff are the lines that only one of two texts has.
-func diff(a, b string) string {
-	in := func(lines []string) map[string]bool {
-		known := map[string]bool{}
-		for _, line := range lines {
-			known[line] = true
-		}
-		return known
-	}
-	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
-	inX, inY := in(x), in(y)
-	var out []string
-	for _, line := range x {
-		if !inY[line] {
-			out = append(out, "- "+line)
-		}
-	}
-	for _, line := range y {
-		if !inX[line] {
-			out = append(out, "+ "+line)
-		}
-	}
-	return strings.Join(out[:min(len(out), 20)], "\n")
 }
 
 // TestFailureAtEveryStepPutsTheOldSiteBack lets each step fail in turn.
@@ -137,7 +112,7 @@ func TestFailureAtEveryStepPutsTheOldSiteBack(t *testing.T) {
 					cancel(broken)
 				}
 			}
-			_, err := restore.Restore(ctx, o, &testRun{id: "20260101T000000Z"})
+			_, err := restore.Restore(ctx, o, &stand.QuietRun{Name: "20260101T000000Z"})
 			if err == nil || !met {
 				t.Fatalf("met %v, error %v", met, err)
 			}
@@ -182,7 +157,7 @@ func TestKilledRestoreIsEnded(t *testing.T) {
 			}
 			finished := journals[0].Phase == restore.Open
 			if !finished {
-				finished, err = restore.Recover(t.Context(), r.options(manifest), journals[0], &testRun{})
+				finished, err = restore.Recover(t.Context(), r.options(manifest), journals[0], &stand.QuietRun{})
 				r.must(err)
 			}
 			if finished {
@@ -190,7 +165,7 @@ func TestKilledRestoreIsEnded(t *testing.T) {
 				// Back to the site of before, for the next step.
 				r.sql("UPDATE `" + r.site.Database + "`.`" + r.site.Prefix + "course` SET fullname = 'changed since'")
 				r.write(filepath.Join(r.site.CodeDir, "new.php"), "<?php\n")
-				r.must(restore.Discard(t.Context(), r.options(manifest), journals[0], &testRun{}))
+				r.must(restore.Discard(t.Context(), r.options(manifest), journals[0], &stand.QuietRun{}))
 				before = r.state()
 			} else {
 				r.same(before, r.state())
@@ -233,7 +208,7 @@ func TestOnly(t *testing.T) {
 			if content, err := os.ReadFile(filepath.Join(r.etc, "nginx/site.conf")); err != nil || string(content) != test.config {
 				t.Errorf("configuration of the host: %q, %v", content, err)
 			}
-			r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &testRun{}))
+			r.must(restore.Discard(t.Context(), r.options(manifest), result.Journal, &stand.QuietRun{}))
 			r.nothingLeft()
 		})
 	}

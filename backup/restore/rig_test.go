@@ -3,14 +3,11 @@ package restore_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	_ "github.com/go-sql-driver/mysql"
 
@@ -26,7 +22,6 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/backup/restore"
 	"github.com/moodle-exporter/moodle-exporter/backup/store"
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
-	"github.com/moodle-exporter/moodle-exporter/internal/job"
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
@@ -139,7 +134,7 @@ func (r *rig) backUp() *backup.Manifest {
 		Site: r.live(), Host: "here", Version: "test", Logger: r.logger(),
 		Config: config.Backup{Dir: r.backups(), Keep: config.Keep{Last: 3}, ConfigPaths: []string{r.etc + "/nginx"},
 			LogPaths: []string{r.etc + "/none"}, SystemPaths: []string{r.etc + "/none"}},
-	}, &testRun{})
+	}, &stand.QuietRun{})
 	var missing *backup.MissingError
 	if err != nil && !errors.As(err, &missing) {
 		r.t.Fatal(err)
@@ -163,123 +158,29 @@ func (r *rig) options(m *backup.Manifest) restore.Options {
 func (r *rig) restore(o restore.Options) (*restore.Result, error) {
 	r.t.Helper()
 	r.must(os.MkdirAll(r.stateDir(), 0o750))
-	result, err := restore.Restore(r.t.Context(), o, &testRun{id: time.Now().UTC().Format(job.IDLayout)})
+	result, err := restore.Restore(r.t.Context(), o, stand.NewQuietRun())
 	if err != nil {
 		r.t.Logf("log of the restore:\n%s", r.log)
 	}
 	return result, err
 }
 
-// testRun watches nothing.
-type testRun struct {
-	id    string
-	steps []string
-}
-
-func (run *testRun) ID() string { return run.id }
-func (run *testRun) Step(ctx context.Context, name string, part func(context.Context) error) error {
-	run.steps = append(run.steps, name)
-	return part(ctx)
-}
-func (*testRun) SetTotal(int64)        {}
-func (*testRun) Add(int64)             {}
-func (*testRun) ChildStarted(int)      {}
-func (*testRun) LockFiles() []*os.File { return nil }
-func (*testRun) Announce(time.Time)    {}
-
 // state is all that makes the site: rows, files with owner and mode, and what a visitor sees. Caches and what
 // belongs to a moment are left out.
 type state struct {
-	Rows, Code, Data, Blobs string
-	Page                    int
+	Rows, Code, Data string
+	Page             int
 }
 
 func (r *rig) state() (s state) {
 	r.t.Helper()
-	return state{Rows: r.rows(r.site.Database), Code: r.tree(r.site.CodeDir), Data: r.tree(r.site.Dataroot), Blobs: "", Page: r.page()}
-}
-
-// page is the status of the login page.
-func (r *rig) page() int {
-	r.t.Helper()
-	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.site.WWWRoot+"/login/index.php", nil)
-	r.must(err)
-	response, err := r.web.Client().Do(request)
-	r.must(err)
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	r.must(err)
-	if response.StatusCode == http.StatusOK && !bytes.Contains(body, []byte(`name="password"`)) {
-		return -1
-	}
-	return response.StatusCode
-}
-
-// rows is a checksum of each table of a schema, but for those that a restore empties or sets.
-func (r *rig) rows(schema string) string {
-	r.t.Helper()
-	db, err := sql.Open("mysql", r.db.RootDSN(schema))
-	r.must(err)
-	defer db.Close()
-	names, err := db.QueryContext(r.t.Context(), "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_TYPE = 'BASE TABLE' ORDER BY 1", schema)
-	r.must(err)
-	defer names.Close()
-	var tables []string
-	for names.Next() {
-		var name string
-		r.must(names.Scan(&name))
-		tables = append(tables, name)
-	}
-	var sums []string
-	for _, table := range tables {
-		short := strings.TrimPrefix(table, r.site.Prefix)
-		if slices.Contains([]string{"sessions", "task_scheduled", "task_adhoc", "lock_db", "config"}, short) {
-			continue
-		}
-		var name string
-		var sum sql.NullInt64
-		r.must(db.QueryRowContext(r.t.Context(), "CHECKSUM TABLE `"+table+"`").Scan(&name, &sum))
-		sums = append(sums, fmt.Sprintf("%s %d", table, sum.Int64))
-	}
-	return strings.Join(sums, "\n")
-}
-
-// tree lists what is in a directory, without what a site keeps for itself only for a while.
-func (r *rig) tree(dir string) string {
-	r.t.Helper()
-	var lines []string
-	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, _ := filepath.Rel(dir, path)
-		top, _, _ := strings.Cut(name, "/")
-		if strings.HasPrefix(top, ".mxp-") || slices.Contains([]string{"cache", "localcache", "temp", "sessions", "trashdir", "lock"}, top) {
-			if entry.IsDir() {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		digest := ""
-		if info.Mode().IsRegular() {
-			content, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			digest = fmt.Sprintf("%x", sha256.Sum256(content))
-		}
-		owner := stand.Owner(info)
-		lines = append(lines, fmt.Sprintf("%s %v %d:%d %s", name, info.Mode(), owner.UID, owner.GID, digest))
-		return nil
-	})
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		r.t.Fatal(err)
-	}
-	return strings.Join(lines, "\n")
+	var errs [4]error
+	s.Rows, errs[0] = stand.Sums(r.t.Context(), r.db.RootDSN(r.site.Database), r.site.Prefix)
+	s.Code, errs[1] = stand.Listing(r.site.CodeDir, stand.ShortLived)
+	s.Data, errs[2] = stand.Listing(r.site.Dataroot, stand.ShortLived)
+	s.Page, errs[3] = r.web.LoginPage(r.t.Context(), r.site)
+	r.must(errors.Join(errs[:]...))
+	return s
 }
 
 // nothingLeft looks for what a restore must not leave behind.

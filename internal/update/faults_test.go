@@ -10,6 +10,7 @@ import (
 
 	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 	"github.com/moodle-exporter/moodle-exporter/internal/update"
+	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
 
 func plugins(t *testing.T, dir string) map[string]string {
@@ -47,7 +48,7 @@ func TestDatabaseThatStaysAway(t *testing.T) {
 	r.must(r.db.Start())
 	journal, err := update.Unfinished(r.stateDir(), "lms")
 	r.must(err)
-	if _, err := update.Recover(t.Context(), r.options(), journal, newRun()); err != nil {
+	if _, err := update.Recover(t.Context(), r.options(), journal, stand.NewQuietRun()); err != nil {
 		t.Error(err)
 	}
 	r.same(before, r.state())
@@ -81,7 +82,7 @@ func TestKilledWayBack(t *testing.T) {
 			}()
 			journal, err := update.Unfinished(r.stateDir(), "lms")
 			r.must(err)
-			finished, err := update.Recover(t.Context(), r.options(), journal, newRun())
+			finished, err := update.Recover(t.Context(), r.options(), journal, stand.NewQuietRun())
 			r.must(err)
 			if finished {
 				t.Error("it was finished")
@@ -112,7 +113,7 @@ func TestOpenedHalfWay(t *testing.T) {
 	r.sql("UPDATE " + r.table("course") + " SET fullname = 'written since'")
 	journal, err := update.Unfinished(r.stateDir(), "lms")
 	r.must(err)
-	_, err = update.Recover(t.Context(), r.options(), journal, newRun())
+	_, err = update.Recover(t.Context(), r.options(), journal, stand.NewQuietRun())
 	r.must(err)
 	kept := r.query("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE '" + r.site.Database + `\_mxo\_%'`)
 	if name := r.query("SELECT MAX(fullname) FROM `" + kept + "`.`" + r.site.Prefix + "course`"); name != "written since" {

@@ -199,7 +199,7 @@ func (r *rig) options() update.Options {
 func (r *rig) update(o update.Options) (*update.Result, error) {
 	r.t.Helper()
 	r.log.Reset()
-	result, err := update.Update(r.t.Context(), o, newRun())
+	result, err := update.Update(r.t.Context(), o, stand.NewQuietRun())
 	if err != nil {
 		r.t.Logf("update: %v", err)
 	}

@@ -1,39 +1,15 @@
 package update_test
 
 import (
-	"bytes"
-	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"time"
 
-	"github.com/moodle-exporter/moodle-exporter/internal/job"
 	"github.com/moodle-exporter/moodle-exporter/internal/update"
 	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
-
-// testRun watches nothing.
-type testRun struct{ id string }
-
-func newRun() *testRun { return &testRun{id: time.Now().UTC().Format(job.IDLayout)} }
-
-func (run *testRun) ID() string { return run.id }
-func (*testRun) Step(ctx context.Context, _ string, part func(context.Context) error) error {
-	return part(ctx)
-}
-func (*testRun) SetTotal(int64)        {}
-func (*testRun) Add(int64)             {}
-func (*testRun) ChildStarted(int)      {}
-func (*testRun) LockFiles() []*os.File { return nil }
-func (*testRun) Announce(time.Time)    {}
 
 // state is all that makes the site: rows, code with owners and modes, version, and what a visitor sees.
 type state struct {
@@ -43,7 +19,11 @@ type state struct {
 
 func (r *rig) state() state {
 	r.t.Helper()
-	return state{rows: r.rows(), code: r.tree(r.site.CodeDir), version: r.setting("version"), cron: r.setting("cron_enabled"), page: r.page()}
+	rows, err := stand.Sums(r.t.Context(), r.db.RootDSN(r.site.Database), r.site.Prefix)
+	r.must(err)
+	code, err := stand.Listing(r.site.CodeDir, nil)
+	r.must(err)
+	return state{rows: rows, code: code, version: r.setting("version"), cron: r.setting("cron_enabled"), page: r.page()}
 }
 
 func (r *rig) query(query string) (value string) {
@@ -63,77 +43,12 @@ func (r *rig) setting(name string) string {
 	return r.query("SELECT value FROM " + r.table("config") + " WHERE name = '" + name + "'")
 }
 
-// page is the status of the login page; -1 for one that is none.
+// page is the status of the login page.
 func (r *rig) page() int {
 	r.t.Helper()
-	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.site.WWWRoot+"/login/index.php", nil)
+	status, err := r.web.LoginPage(r.t.Context(), r.site)
 	r.must(err)
-	response, err := r.web.Client().Do(request)
-	r.must(err)
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	r.must(err)
-	if response.StatusCode == http.StatusOK && !bytes.Contains(body, []byte(`name="password"`)) {
-		return -1
-	}
-	return response.StatusCode
-}
-
-// moment are the tables that hold what belongs to a moment; settings are looked at one by one.
-var moment = []string{"sessions", "task_scheduled", "task_adhoc", "lock_db", "config"}
-
-func (r *rig) rows() string {
-	r.t.Helper()
-	db, err := sql.Open("mysql", r.db.RootDSN(r.site.Database))
-	r.must(err)
-	defer db.Close()
-	names, err := db.QueryContext(r.t.Context(), "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY 1")
-	r.must(err)
-	defer names.Close()
-	var tables []string
-	for names.Next() {
-		var name string
-		r.must(names.Scan(&name))
-		tables = append(tables, name)
-	}
-	var sums []string
-	for _, table := range tables {
-		if slices.Contains(moment, strings.TrimPrefix(table, r.site.Prefix)) {
-			continue
-		}
-		var name string
-		var sum sql.NullInt64
-		r.must(db.QueryRowContext(r.t.Context(), "CHECKSUM TABLE `"+table+"`").Scan(&name, &sum))
-		sums = append(sums, fmt.Sprintf("%s %d", table, sum.Int64))
-	}
-	return strings.Join(sums, "\n")
-}
-
-func (r *rig) tree(dir string) string {
-	r.t.Helper()
-	var lines []string
-	r.must(filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		digest := ""
-		if info.Mode().IsRegular() {
-			content, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			digest = fmt.Sprintf("%x", sha256.Sum256(content))
-		}
-		name, _ := filepath.Rel(dir, path)
-		owner := stand.Owner(info)
-		lines = append(lines, fmt.Sprintf("%s %v %d:%d %s", name, info.Mode(), owner.UID, owner.GID, digest))
-		return nil
-	}))
-	return strings.Join(lines, "\n")
+	return status
 }
 
 func (r *rig) same(before, after state) {
@@ -142,29 +57,12 @@ func (r *rig) same(before, after state) {
 		{"rows", before.rows, after.rows}, {"code", before.code, after.code}, {"version", before.version, after.version}, {"cron", before.cron, after.cron},
 	} {
 		if part.before != part.after {
-			r.t.Errorf("%s:\n%s", part.what, diff(part.before, part.after))
+			r.t.Errorf("%s:\n%s", part.what, stand.Diff(part.before, part.after))
 		}
 	}
 	if before.page != after.page {
 		r.t.Errorf("the login page answers %d, and did %d", after.page, before.page)
 	}
-}
-
-// diff are the lines that only one of two texts has, at most 20.
-func diff(a, b string) string {
-	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
-	var out []string
-	for _, line := range x {
-		if !slices.Contains(y, line) {
-			out = append(out, "- "+line)
-		}
-	}
-	for _, line := range y {
-		if !slices.Contains(x, line) {
-			out = append(out, "+ "+line)
-		}
-	}
-	return strings.Join(out[:min(len(out), 20)], "\n")
 }
 
 // nothingLeft looks for what an update must not leave behind.

@@ -170,7 +170,7 @@ func killAt(t *testing.T, first int) {
 				if _, err := r.update(r.options()); err == nil {
 					t.Error("another update was begun")
 				}
-				finished, err = update.Recover(t.Context(), r.options(), journal, newRun())
+				finished, err = update.Recover(t.Context(), r.options(), journal, stand.NewQuietRun())
 				r.must(err)
 			}
 			if !finished {
@@ -216,7 +216,7 @@ func TestFailureIsTakenBack(t *testing.T) {
 					cancel(broken)
 				}
 			}
-			if _, err := update.Update(ctx, o, newRun()); err == nil || !met {
+			if _, err := update.Update(ctx, o, stand.NewQuietRun()); err == nil || !met {
 				t.Fatalf("met %v, error %v", met, err)
 			}
 			if step == "visit" {

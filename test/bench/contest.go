@@ -43,7 +43,8 @@ func (c *contender) times(other *contender) float64 {
 	return float64(other.median().wall) / float64(c.median().wall)
 }
 
-// compete holds the contests one after the other, and all of them again in each round.
+// compete holds the contests one after the other, and all of them again in each round, which another contender begins: the
+// machine is not the same for those who come later.
 func (h *host) compete(ctx context.Context, contests []*contest) error {
 	for round := range h.rounds {
 		for _, c := range contests {
@@ -57,7 +58,8 @@ func (h *host) compete(ctx context.Context, contests []*contest) error {
 			if c.ours != nil {
 				all = append(slices.Clip(all), c.ours)
 			}
-			for _, one := range all {
+			first := round % len(all)
+			for _, one := range slices.Concat(all[first:], all[:first]) {
 				if err := h.take(ctx, c, one); err != nil {
 					return fmt.Errorf("%s: %s: %w", c.title, one.name, err)
 				}

@@ -58,7 +58,7 @@ func startHost(ctx context.Context, dir string, o options, s set) (h *host, err 
 			err = errors.Join(err, h.close())
 		}
 	}()
-	if h.database, err = stand.StartMariaDB(ctx, dir, stand.MariaDBOptions{Settings: []string{"--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M"}}); err != nil {
+	if h.database, err = stand.StartMariaDB(ctx, dir, stand.MariaDBOptions{Settings: []string{"--innodb-buffer-pool-size=2G", "--innodb-log-file-size=256M"}}); err != nil {
 		return h, err
 	}
 	h.closers = append(h.closers, h.database.Close)

@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"strconv"
 )
 
 // restoreContest brings the site back after everything of it is gone. Each way has to bring back as many
@@ -83,19 +80,4 @@ func (h *host) destroy(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// putAway takes something out of the way and keeps it until the host goes. ext4 does not use the inodes of what was just
-// deleted for some minutes, and searches past them for each new file: whoever came next would pay for that.
-func (h *host) putAway(path string) error {
-	gone := filepath.Join(h.dir, "gone")
-	if err := os.MkdirAll(gone, 0o700); err != nil {
-		return err
-	}
-	h.away++
-	err := os.Rename(path, filepath.Join(gone, strconv.Itoa(h.away)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }

@@ -30,7 +30,7 @@ func measure(command *exec.Cmd) (usage, error) {
 			case <-ended:
 				peak <- rss
 				return
-			case <-time.After(10 * time.Millisecond):
+			case <-time.After(50 * time.Millisecond):
 			}
 		}
 	}()

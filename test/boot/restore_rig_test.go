@@ -3,7 +3,6 @@ package boot_test
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -89,45 +88,22 @@ func (p *patient) objects(t *testing.T) {
 // whole is all that makes the site.
 type whole struct{ rows, objects, code, data string }
 
-// momentary tables belong to the moment of the dump, and are reset.
-var momentary = []string{"sessions", "task_scheduled", "task_adhoc", "lock_db", "config"}
-
 func (p *patient) whole(t *testing.T) whole {
 	t.Helper()
-	db, err := sql.Open("mysql", stand.AttachMariaDB(p.HostPath("/run/mysqld/mysqld.sock"), 3306).RootDSN(p.site.Database))
+	dsn := stand.AttachMariaDB(p.HostPath("/run/mysqld/mysqld.sock"), 3306).RootDSN(p.site.Database)
+	db, err := sql.Open("mysql", dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	return whole{rows: p.rows(t, db), objects: p.listObjects(t, db), code: p.tree(t, p.site.CodeDir), data: p.tree(t, p.site.Dataroot)}
-}
-
-func (p *patient) rows(t *testing.T, db *sql.DB) string {
-	t.Helper()
-	var tables []string
-	for _, table := range column(t, db, "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' ORDER BY 1") {
-		if !slices.Contains(momentary, strings.TrimPrefix(table, p.site.Prefix)) {
-			tables = append(tables, "`"+table+"`")
-		}
-	}
-	if len(tables) < 400 {
-		t.Errorf("there are only %d tables", len(tables))
-	}
-	rows, err := db.QueryContext(t.Context(), "CHECKSUM TABLE "+strings.Join(tables, ", "))
+	rows, err := stand.Sums(t.Context(), dsn, p.site.Prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
-	var out strings.Builder
-	for rows.Next() {
-		var name string
-		var sum sql.NullInt64
-		if err := rows.Scan(&name, &sum); err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintln(&out, name, sum.Int64)
+	if tables := strings.Count(rows, "\n"); tables < 400 {
+		t.Errorf("there are only %d tables", tables)
 	}
-	return out.String()
+	return whole{rows: rows, objects: p.listObjects(t, db), code: p.tree(t, p.site.CodeDir), data: p.tree(t, p.site.Dataroot)}
 }
 
 func (p *patient) listObjects(t *testing.T, db *sql.DB) string {

@@ -23,10 +23,10 @@ type offsite struct {
 }
 
 // openBucket starts storage with a bucket, a key that may only add and another that may delete.
-func openBucket(t *testing.T, dir string) *offsite {
+func openBucket(t *testing.T, dir string, options stand.MinIOOptions) *offsite {
 	t.Helper()
 	stand.Need(t, stand.MinIO)
-	server, err := stand.StartMinIO(t.Context(), dir, stand.MinIOOptions{TLS: true})
+	server, err := stand.StartMinIO(t.Context(), dir, options)
 	must(t, err)
 	t.Cleanup(func() { must(t, server.Close()) })
 	must(t, server.MakeBucket(t.Context(), "copies", stand.BucketOptions{}))
@@ -38,8 +38,11 @@ func openBucket(t *testing.T, dir string) *offsite {
 	}
 	access, secret, err := server.Key(t.Context(), "copies", stand.RightsToAdd...)
 	must(t, err)
-	o.settings = object{"endpoint": server.Endpoint, "bucket": "copies", "prefix": "moodle", "ca_file": server.CAFile,
+	o.settings = object{"endpoint": server.Endpoint, "bucket": "copies", "prefix": "moodle",
 		"access_key_file": file("access", access), "secret_key_file": file("secret", secret)}
+	if options.TLS {
+		o.settings["ca_file"] = server.CAFile
+	}
 	access, secret, err = server.Key(t.Context(), "copies", stand.RightsToRemove...)
 	must(t, err)
 	o.access, o.secret = file("access-prune", access), file("secret-prune", secret)
@@ -56,7 +59,7 @@ func TestOffsite(t *testing.T) {
 	t.Parallel()
 	h := theHost(t)
 	i := h.install(t, nil)
-	bucket := openBucket(t, i.dir)
+	bucket := openBucket(t, i.dir, stand.MinIOOptions{TLS: true})
 	settings := i.settings["backup"].(object)
 	settings["encrypt_to"] = []string{bucket.recipient}
 	expect := func(code int, says string, args ...string) string {

@@ -217,25 +217,14 @@ func (s *site) whole(t *testing.T) string {
 	db, err := sql.Open("mysql", s.database.RootDSN(s.Database))
 	must(t, err)
 	defer db.Close()
-	var tables []string
-	for _, table := range s.column(t, db, "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' ORDER BY 1") {
-		// These belong to the moment of a dump, and are reset.
-		if !slices.Contains([]string{"sessions", "task_scheduled", "task_adhoc", "lock_db", "config"}, strings.TrimPrefix(table, s.Prefix)) {
-			tables = append(tables, table)
-		}
-	}
 	sums := s.column(t, db, "SELECT CONCAT(TABLE_NAME, VIEW_DEFINITION) FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE() UNION SELECT CONCAT(TRIGGER_NAME, ACTION_STATEMENT) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()")
-	rows, err := db.QueryContext(t.Context(), "CHECKSUM TABLE `"+strings.Join(tables, "`, `")+"`")
+	rows, err := stand.Sums(t.Context(), s.database.RootDSN(s.Database), s.Prefix)
 	must(t, err)
-	defer rows.Close()
-	for rows.Next() {
-		var name string
-		var sum sql.NullInt64
-		must(t, rows.Scan(&name, &sum))
-		sums = append(sums, fmt.Sprint(name, sum.Int64))
-	}
+	sums = append(sums, strings.Split(rows, "\n")...)
 	for _, dir := range []string{s.CodeDir, s.Dataroot} {
-		sums = append(sums, s.files(t, dir)...)
+		files, err := stand.Listing(dir, stand.ShortLived)
+		must(t, err)
+		sums = append(sums, strings.Split(files, "\n")...)
 	}
 	content, err := json.Marshal(sums)
 	must(t, err)
@@ -256,34 +245,3 @@ func (s *site) column(t *testing.T, db *sql.DB, query string) (values []string) 
 }
 
 // files lists what is in a directory, without caches and what is ours.
-func (s *site) files(t *testing.T, dir string) (lines []string) {
-	t.Helper()
-	must(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, _ := filepath.Rel(dir, path)
-		top, _, _ := strings.Cut(name, "/")
-		if strings.HasPrefix(entry.Name(), ".mxp-") || slices.Contains([]string{"cache", "localcache", "temp", "sessions", "trashdir", "lock", "climaintenance.html"}, top) {
-			if entry.IsDir() {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		owner, sum := stand.Owner(info), ""
-		if info.Mode().IsRegular() {
-			content, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			sum = sumOf(content)
-		}
-		lines = append(lines, fmt.Sprintf("%s %v %d:%d %s", name, info.Mode(), owner.UID, owner.GID, sum))
-		return nil
-	}))
-	return lines
-}
