@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -148,25 +147,9 @@ func (before whole) same(t *testing.T, after whole) {
 		{"rows", before.rows, after.rows}, {"triggers and the like", before.objects, after.objects}, {"code", before.code, after.code}, {"data", before.data, after.data},
 	} {
 		if part.before != part.after {
-			t.Errorf("%s are not the same:\n%s", part.what, changes(part.before, part.after))
+			t.Errorf("%s are not the same:\n%s", part.what, stand.Diff(part.before, part.after))
 		}
 	}
-}
-
-func changes(before, after string) string {
-	was, is := strings.Split(before, "\n"), strings.Split(after, "\n")
-	var out []string
-	for _, line := range was {
-		if _, found := slices.BinarySearch(slices.Sorted(slices.Values(is)), line); !found && len(out) < 20 {
-			out = append(out, "- "+line)
-		}
-	}
-	for _, line := range is {
-		if _, found := slices.BinarySearch(slices.Sorted(slices.Values(was)), line); !found && len(out) < 40 {
-			out = append(out, "+ "+line)
-		}
-	}
-	return strings.Join(out, "\n")
 }
 
 // prober asks for the login page all the time, as visitors do.

@@ -57,6 +57,7 @@ func TestRestoreOnAServer(t *testing.T) {
 	t.Run("drill", p.testDrill)
 	t.Run("drill that was killed", p.testKilledDrill)
 	t.Run("bare machine", p.testBareMachine)
+	t.Run("replica", p.testReplica)
 	if os.Getenv("PROOF") == "full" {
 		t.Run("links", p.testLinks)
 		t.Run("into mounts", testRestoreIntoMounts)

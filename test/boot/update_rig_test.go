@@ -129,7 +129,7 @@ func (before standing) asBefore(t *testing.T, after standing) {
 	t.Helper()
 	before.same(t, after.whole)
 	if before.plugins != after.plugins || before.version != after.version || before.cron != after.cron {
-		t.Errorf("version %s and was %s; cron %q and was %q; plugins:\n%s", after.version, before.version, after.cron, before.cron, changes(before.plugins, after.plugins))
+		t.Errorf("version %s and was %s; cron %q and was %q; plugins:\n%s", after.version, before.version, after.cron, before.cron, stand.Diff(before.plugins, after.plugins))
 	}
 }
 
