@@ -91,10 +91,8 @@ func (e *environment) backUp(ctx context.Context, settings *config.Config, site 
 		}
 		return plan.Text(e.stdout)
 	}
-	runner := e.runner()
-	bar := newBar(e.stderr, "backup of "+site.Name)
-	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
-	err = runner.Do(ctx, job.Spec{Job: "backup", Site: site.Name, WorthMore: true}, func(ctx context.Context, run *job.Run) error {
+	var manifest *backup.Manifest
+	err = e.runJob(ctx, job.Spec{Job: "backup", Site: site.Name, WorthMore: true}, func(ctx context.Context, run *job.Run) (err error) {
 		options.Logger = run.Logger
 		if err := e.refuseUnfinishedRestore(site.Name); err != nil {
 			return err
@@ -107,15 +105,13 @@ func (e *environment) backUp(ctx context.Context, settings *config.Config, site 
 		if err := run.AddLock(backup.LockPath(settings.Backup.Dir, site.Name)); err != nil {
 			return err
 		}
-		manifest, err := backup.Create(ctx, options, run)
-		if manifest != nil {
-			bar.end()
-			err = errors.Join(err, e.sayBackup(manifest))
-		}
+		manifest, err = backup.Create(ctx, options, run)
 		return err
 	})
-	bar.end()
 	e.refreshBackups(ctx, settings, site.Name)
+	if manifest != nil {
+		err = errors.Join(err, e.sayBackup(manifest))
+	}
 	return err
 }
 

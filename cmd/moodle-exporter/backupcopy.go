@@ -50,7 +50,7 @@ func (e *environment) verifyCopies(ctx context.Context, settings *config.Config,
 			return err
 		}
 		defer lock.Release()
-		return e.onCopies(ctx, settings, "offsite-verify", name, lock, func(ctx context.Context, run *job.Run) (func() error, error) {
+		return e.onBackups(ctx, settings, job.Spec{Job: "offsite-verify", Site: name, Held: lock}, func(ctx context.Context, run *job.Run) (func() error, error) {
 			report, err := backup.VerifyOffsite(ctx, backup.OffsiteVerifyOptions{
 				Dir: settings.Backup.Dir, Site: name, From: place, ID: meant, ReadData: readData, Clock: e.clock, Logger: run.Logger,
 			}, run)
@@ -99,7 +99,7 @@ func (e *environment) pruneCopies(ctx context.Context, settings *config.Config, 
 			return err
 		}
 		defer lock.Release()
-		return e.onCopies(ctx, settings, "offsite-prune", site, lock, func(ctx context.Context, run *job.Run) (func() error, error) {
+		return e.onBackups(ctx, settings, job.Spec{Job: "offsite-prune", Site: site, Held: lock}, func(ctx context.Context, run *job.Run) (func() error, error) {
 			options.Logger = run.Logger
 			pruning, err := backup.PruneOffsite(ctx, options, run)
 			return func() error { return sayPruning(e.stdout, site, pruning, "removed") }, err

@@ -46,7 +46,7 @@ func (e *environment) prune(ctx context.Context, settings *config.Config, site s
 			}
 			return sayPruning(e.stdout, site, pruning, "would be removed")
 		}
-		return e.onBackups(ctx, settings, "prune", site, func(ctx context.Context, run *job.Run) (func() error, error) {
+		return e.onBackups(ctx, settings, job.Spec{Job: "prune", Site: site}, func(ctx context.Context, run *job.Run) (func() error, error) {
 			options.Logger = run.Logger
 			pruning, err := backup.Prune(ctx, options, run)
 			return func() error { return sayPruning(e.stdout, site, pruning, "removed") }, err

@@ -39,7 +39,7 @@ func backupVerifyCommand(app *kingpin.Application) (string, action) {
 func (e *environment) verify(ctx context.Context, settings *config.Config, site, id string, readData bool) error {
 	return e.eachSiteWithBackup(ctx, settings, site, id, func(site, id string) error {
 		options := backup.VerifyOptions{Dir: settings.Backup.Dir, Site: site, ID: id, ReadData: readData, Clock: e.clock}
-		return e.onBackups(ctx, settings, "verify", site, func(ctx context.Context, run *job.Run) (func() error, error) {
+		return e.onBackups(ctx, settings, job.Spec{Job: "verify", Site: site}, func(ctx context.Context, run *job.Run) (func() error, error) {
 			options.Logger = run.Logger
 			report, err := backup.Verify(ctx, options, run)
 			return func() error { return e.sayIntact(site, report) }, err
@@ -82,29 +82,6 @@ func (e *environment) eachSiteWithBackup(ctx context.Context, settings *config.C
 	if err == nil && !found && id != "all" {
 		return fmt.Errorf("%w: %s", backup.ErrNoSuchBackup, id)
 	}
-	return err
-}
-
-// onBackups runs a job on the backups of a site, under the lock of the site and that of its backups, and
-// lets the exporter know. What is said afterwards is said only of a success.
-func (e *environment) onBackups(ctx context.Context, settings *config.Config, name, site string, work func(context.Context, *job.Run) (say func() error, err error)) error {
-	runner := e.runner()
-	bar := newBar(e.stderr, name+" of "+site)
-	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
-	err := runner.Do(ctx, job.Spec{Job: name, Site: site}, func(ctx context.Context, run *job.Run) error {
-		makeWay(settings.Backup, run.Logger)
-		if err := run.AddLock(backup.LockPath(settings.Backup.Dir, site)); err != nil {
-			return err
-		}
-		say, err := work(ctx, run)
-		if err != nil {
-			return err
-		}
-		bar.end()
-		return say()
-	})
-	bar.end()
-	e.refreshBackups(ctx, settings, site)
 	return err
 }
 

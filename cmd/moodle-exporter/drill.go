@@ -87,17 +87,13 @@ func (e *environment) drill(ctx context.Context, settings *config.Config, site, 
 			options.User = configured.User
 		}
 	}
-	runner := e.runner()
-	bar := newBar(e.stderr, "drill of "+site)
-	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
 	var result *drill.Result
-	err = runner.Do(ctx, job.Spec{Job: "drill", Site: site, Held: lock}, func(ctx context.Context, run *job.Run) (err error) {
+	err = e.runJob(ctx, job.Spec{Job: "drill", Site: site, Held: lock}, func(ctx context.Context, run *job.Run) (err error) {
 		makeWay(settings.Backup, run.Logger)
 		options.Logger = run.Logger
 		result, err = drill.Drill(ctx, options, run)
 		return err
 	})
-	bar.end()
 	if err != nil || !terminal(e.stdout) {
 		return err
 	}

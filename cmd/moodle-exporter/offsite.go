@@ -144,26 +144,6 @@ func (e *environment) copyLock(settings *config.Config, site string) (*job.Lock,
 	return job.Acquire(filepath.Join(e.locks(), "copy", site+".lock"), backup.CopyLockPath(settings.Backup.Dir, site))
 }
 
-// onCopies runs a job on the copies of a site under a lock of its own, and lets the exporter know. What is
-// said afterwards is said only of a success.
-func (e *environment) onCopies(ctx context.Context, settings *config.Config, name, site string, lock *job.Lock, work func(context.Context, *job.Run) (say func() error, err error)) error {
-	runner := e.runner()
-	bar := newBar(e.stderr, name+" of "+site)
-	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
-	err := runner.Do(ctx, job.Spec{Job: name, Site: site, Held: lock}, func(ctx context.Context, run *job.Run) error {
-		makeWay(settings.Backup, run.Logger)
-		say, err := work(ctx, run)
-		if err != nil {
-			return err
-		}
-		bar.end()
-		return say()
-	})
-	bar.end()
-	e.refreshBackups(ctx, settings, site)
-	return err
-}
-
 // copySite brings to the bucket what it lacks of the backups of one site, and those that are made meanwhile.
 func (e *environment) copySite(ctx context.Context, settings *config.Config, site string) error {
 	if settings.Backup.Offsite == nil {
@@ -178,7 +158,7 @@ func (e *environment) copySite(ctx context.Context, settings *config.Config, sit
 	}
 	defer lock.Release()
 	for {
-		err := e.onCopies(ctx, settings, "copy", site, lock, func(ctx context.Context, run *job.Run) (func() error, error) {
+		err := e.onBackups(ctx, settings, job.Spec{Job: "copy", Site: site, Held: lock}, func(ctx context.Context, run *job.Run) (func() error, error) {
 			place, err := e.offsite(settings, site, access{})
 			if err != nil {
 				return nil, err

@@ -178,19 +178,14 @@ func (e *environment) restore(ctx context.Context, settings *config.Config, site
 // restoreJob runs part of a restore under the site's lock and, for backups of this host, that of its backups: none of
 // them may be pruned meanwhile.
 func (e *environment) restoreJob(ctx context.Context, settings *config.Config, site string, f *restoreFlags, work func(context.Context, *job.Run) error) error {
-	runner := e.runner()
-	bar := newBar(e.stderr, "restore of "+site)
-	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
-	err := runner.Do(ctx, job.Spec{Job: "restore", Site: site}, func(ctx context.Context, run *job.Run) error {
-		if _, err := os.Stat(backup.SiteDir(settings.Backup.Dir, site)); err == nil && *f.from != fromOffsite {
-			if err := run.AddLock(backup.LockPath(settings.Backup.Dir, site)); err != nil {
+	return e.runJob(ctx, job.Spec{Job: "restore", Site: site}, func(ctx context.Context, run *job.Run) error {
+		if *f.from != fromOffsite {
+			if err := lockBackups(run, settings.Backup, site); err != nil {
 				return err
 			}
 		}
 		return work(ctx, run)
 	})
-	bar.end()
-	return err
 }
 
 // restoreOptions are what every part of a restore needs to know of the host.

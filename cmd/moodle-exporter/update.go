@@ -187,20 +187,12 @@ func (e *environment) runUpdate(ctx context.Context, o update.Options) error {
 
 // updateJob runs part of an update under the site's lock and that of its backups.
 func (e *environment) updateJob(ctx context.Context, site string, settings config.Backup, work func(context.Context, *job.Run) error) error {
-	runner := e.runner()
-	bar := newBar(e.stderr, "update of "+site)
-	runner.Watch = e.watch(context.WithoutCancel(ctx), bar)
-	err := runner.Do(ctx, job.Spec{Job: "update", Site: site}, func(ctx context.Context, run *job.Run) error {
-		// Before the first backup there is nothing that another host could change.
-		if _, err := os.Stat(backup.SiteDir(settings.Dir, site)); err == nil {
-			if err := run.AddLock(backup.LockPath(settings.Dir, site)); err != nil {
-				return err
-			}
+	return e.runJob(ctx, job.Spec{Job: "update", Site: site}, func(ctx context.Context, run *job.Run) error {
+		if err := lockBackups(run, settings, site); err != nil {
+			return err
 		}
 		return work(ctx, run)
 	})
-	bar.end()
-	return err
 }
 
 // recoverUpdate ends an update that was broken off, before anything else is begun. A site that was left half way is ended
