@@ -187,12 +187,14 @@ func (s *site) sameWord(t *testing.T, turn turn, result result, before, after []
 		tally.kinds[turn.kind.name+" in "+turn.victim.name]++
 	}
 	switch {
-	// A run that was killed on its way out has done its work, and said so.
+	// A run that was killed on its way out has done its work, and its record says how that went.
 	case result.ended() && result.code == 0 || result.killed() && begun && record.State == "ok":
 		tally.missed++
 		if appeared != turn.victim.makes || record.State != "ok" || damaged {
 			t.Errorf("the run says that it succeeded, with record %q and damaged content %v; backups before %v, after %v", record.State, damaged, before, after)
 		}
+	case damaged && (result.code == 1 || result.killed() && begun) && record.State == "failed":
+		tally.missed++
 	case result.killed():
 		hit(&tally.kills)
 		if result.tenth >= 0 {
@@ -204,8 +206,6 @@ func (s *site) sameWord(t *testing.T, turn turn, result result, before, after []
 		if turn.kind.signal != sigKill && begun {
 			t.Errorf("the run did not end by itself on %v: %s", turn.kind.signal, result.output)
 		}
-	case damaged && result.code == 1 && record.State == "failed":
-		tally.missed++
 	default:
 		hit(&tally.others)
 		if !slices.Contains(turn.kind.codes, result.code) || begun && record.State != turn.kind.state {
