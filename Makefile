@@ -31,10 +31,9 @@ package = VERSION=$(VERSION) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) scripts/pack
 build:
 	$(call compile,$(BINARY))
 
-# One package more than there are processors: many tests wait for servers.
 test: build
 	scripts/install-tools test
-	MOODLE_EXPORTER_BINARY=$(CURDIR)/$(BINARY) $(GO) test -p $$(($$(nproc) + 1)) -count=1 -timeout 15m ./...
+	MOODLE_EXPORTER_BINARY=$(CURDIR)/$(BINARY) $(GO) test -count=1 -timeout 15m ./...
 
 demo: build
 	scripts/install-tools demo

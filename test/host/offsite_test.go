@@ -16,6 +16,7 @@ import (
 
 // offsite is a bucket and how an installation copies to it.
 type offsite struct {
+	server         *stand.MinIOServer
 	settings       object
 	recipient      string
 	identity       string // file with the private key
@@ -30,7 +31,7 @@ func openBucket(t *testing.T, dir string, options stand.MinIOOptions) *offsite {
 	must(t, err)
 	t.Cleanup(func() { must(t, server.Close()) })
 	must(t, server.MakeBucket(t.Context(), "copies", stand.BucketOptions{}))
-	o := &offsite{identity: filepath.Join(dir, "identity")}
+	o := &offsite{server: server, identity: filepath.Join(dir, "identity")}
 	file := func(name, content string) string {
 		path := filepath.Join(dir, name)
 		must(t, os.WriteFile(path, []byte(content+"\n"), 0o600))

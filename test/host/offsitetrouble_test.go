@@ -1,6 +1,8 @@
 package host
 
 import (
+	"bytes"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -12,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/minio/minio-go/v7"
 
 	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
@@ -90,6 +94,11 @@ func openSmallBucket(t *testing.T, dir string) (bucket *offsite, trouble, mend f
 	})
 	bucket = openBucket(t, dir, stand.MinIOOptions{Data: data})
 	ballast := filepath.Join(data, "ballast")
+	// MinIO looks at its disk once a second.
+	takes := func() error {
+		_, err := bucket.server.Client().PutObject(t.Context(), "copies", "tried", bytes.NewReader(make([]byte, 1<<20)), 1<<20, minio.PutObjectOptions{})
+		return err
+	}
 	trouble = func() {
 		file, err := os.Create(ballast)
 		must(t, err)
@@ -97,8 +106,14 @@ func openSmallBucket(t *testing.T, dir string) (bucket *offsite, trouble, mend f
 			_, err = file.Write(make([]byte, 1<<16))
 		}
 		must(t, file.Close())
+		eventually(t, func() error {
+			if takes() == nil {
+				return errors.New("the full storage takes more")
+			}
+			return nil
+		})
 	}
-	return bucket, trouble, func() { must(t, os.Remove(ballast)) }
+	return bucket, trouble, func() { must(t, os.Remove(ballast)); eventually(t, takes) }
 }
 
 // openSkewedBucket opens one behind a proxy that can make its clock be two hours ahead: by the date that a request is
