@@ -54,6 +54,15 @@ func openBucket(t *testing.T, dir string, options stand.MinIOOptions) *offsite {
 	return o
 }
 
+// shows is the page after a fresh privileged look.
+func (i *installation) shows(t *testing.T) page {
+	t.Helper()
+	i.mustRun(t, "probe")
+	e := i.serve(t)
+	defer e.stop(t)
+	return e.scrape(t, "/metrics")
+}
+
 // TestOffsite: each backup is copied by itself, encrypted; the commands find, prove and prune the copies; a
 // bucket that refuses fails the copy and not the backup, and the exporter shows all of it.
 func TestOffsite(t *testing.T) {
@@ -76,21 +85,14 @@ func TestOffsite(t *testing.T) {
 	i.mustRun(t, "backup", "--site=lms")
 	settings["offsite"] = bucket.settings
 	must(t, i.write())
-	shows := func() page {
-		t.Helper()
-		i.mustRun(t, "probe")
-		e := i.serve(t)
-		defer e.stop(t)
-		return e.scrape(t, "/metrics")
-	}
-	p := shows()
+	p := i.shows(t)
 	p.want(t, 1, "backup_offsite_enabled", "site", "lms")
 	before, err := p.value("backup_stored_bytes", "site", "lms")
 	must(t, err)
 	p.want(t, before, "backup_offsite_pending_bytes", "site", "lms")
 
 	i.mustRun(t, "backup", "--site=lms") // copies both
-	p = shows()
+	p = i.shows(t)
 	p.want(t, 0, "backup_offsite_pending_bytes", "site", "lms")
 	p.want(t, 1, "job_last_result", "site", "lms", "name", "copy")
 	p.near(t, float64(time.Now().Unix()), 300, "backup_offsite_last_success_timestamp_seconds", "site", "lms")
@@ -106,7 +108,7 @@ func TestOffsite(t *testing.T) {
 	expect(0, "", "backup", "verify", "--from=offsite")
 	expect(0, "", "backup", "verify", "--from=offsite", "--read-data")
 	expect(0, "", "backup", "verify", "latest", "--from=offsite", "--read-data", "--identity="+bucket.identity)
-	shows().want(t, 1, "job_last_result", "site", "lms", "name", "offsite-verify")
+	i.shows(t).want(t, 1, "job_last_result", "site", "lms", "name", "offsite-verify")
 	wrong, err := age.GenerateX25519Identity()
 	must(t, err, os.WriteFile(filepath.Join(i.dir, "other"), []byte(wrong.String()), 0o600))
 	expect(12, "cannot be decrypted", "backup", "verify", "--from=offsite", "--read-data", "--identity="+filepath.Join(i.dir, "other"))
@@ -123,7 +125,7 @@ func TestOffsite(t *testing.T) {
 	}
 	expect(0, "", "backup", "verify", "--from=offsite", "--read-data")
 
-	success, err := shows().value("backup_offsite_last_success_timestamp_seconds", "site", "lms")
+	success, err := i.shows(t).value("backup_offsite_last_success_timestamp_seconds", "site", "lms")
 	must(t, err)
 	settings["keep"] = object{"last": 5}
 	secret := filepath.Join(i.dir, "secret")
@@ -131,7 +133,7 @@ func TestOffsite(t *testing.T) {
 	must(t, err, i.write(), os.WriteFile(secret, []byte("revoked"), 0o600), os.WriteFile(filepath.Join(h.lms.CodeDir, "offsite.txt"), []byte(second), 0o644))
 	t.Cleanup(func() { must(t, os.Remove(filepath.Join(h.lms.CodeDir, "offsite.txt"))) })
 	expect(1, "is made, but it is not off-site", "backup", "--site=lms")
-	p = shows()
+	p = i.shows(t)
 	p.want(t, 1, "job_last_result", "site", "lms", "name", "backup")
 	p.want(t, 0, "job_last_result", "site", "lms", "name", "copy")
 	p.want(t, success, "backup_offsite_last_success_timestamp_seconds", "site", "lms")
@@ -143,5 +145,5 @@ func TestOffsite(t *testing.T) {
 	}
 	must(t, os.WriteFile(secret, was, 0o600))
 	i.mustRun(t, "backup", "copy")
-	shows().want(t, 0, "backup_offsite_pending_bytes", "site", "lms")
+	i.shows(t).want(t, 0, "backup_offsite_pending_bytes", "site", "lms")
 }

@@ -37,28 +37,21 @@ func TestOffsiteTrouble(t *testing.T) {
 			bucket, trouble, mend := test.open(t, i.dir)
 			i.settings["backup"].(object)["offsite"] = bucket.settings
 			must(t, i.write())
-			shows := func() page {
-				t.Helper()
-				i.mustRun(t, "probe")
-				e := i.serve(t)
-				defer e.stop(t)
-				return e.scrape(t, "/metrics")
-			}
 			i.mustRun(t, "backup", "--site=lms")
-			success, err := shows().value("backup_offsite_last_success_timestamp_seconds", "site", "lms")
+			success, err := i.shows(t).value("backup_offsite_last_success_timestamp_seconds", "site", "lms")
 			must(t, err)
 
 			trouble()
-			for says, args := range map[string][]string{
-				"is made, but it is not off-site": {"backup", "--site=lms"},
-				test.says:                         {"backup", "copy"},
-			} {
-				o := i.run(t, args...)
-				if said := o.stdout + o.stderr; o.code != 1 || !strings.Contains(said, says) || !strings.Contains(said, test.says) {
-					t.Errorf("%q ended with %d and not with 1, %q and %q: %s", args, o.code, says, test.says, said)
+			for _, try := range []struct {
+				says string
+				args []string
+			}{{"is made, but it is not off-site", []string{"backup", "--site=lms"}}, {test.says, []string{"backup", "copy"}}} {
+				o := i.run(t, try.args...)
+				if said := o.stdout + o.stderr; o.code != 1 || !strings.Contains(said, try.says) || !strings.Contains(said, test.says) {
+					t.Errorf("%q ended with %d and not with 1, %q and %q: %s", try.args, o.code, try.says, test.says, said)
 				}
 			}
-			p := shows()
+			p := i.shows(t)
 			p.want(t, 1, "job_last_result", "site", "lms", "name", "backup")
 			p.want(t, 0, "job_last_result", "site", "lms", "name", "copy")
 			p.want(t, success, "backup_offsite_last_success_timestamp_seconds", "site", "lms")
@@ -69,7 +62,7 @@ func TestOffsiteTrouble(t *testing.T) {
 			mend()
 			i.mustRun(t, "backup", "copy")
 			i.mustRun(t, "backup", "verify", "--from=offsite", "--read-data")
-			p = shows()
+			p = i.shows(t)
 			p.want(t, 1, "job_last_result", "site", "lms", "name", "copy")
 			p.want(t, 0, "backup_offsite_pending_bytes", "site", "lms")
 		})
