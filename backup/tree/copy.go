@@ -125,6 +125,9 @@ func (f *filling) commit() error {
 	if err := f.staging.flush(); err != nil {
 		return err
 	}
+	for _, file := range ready {
+		f.staging.leaveCache(file.blob.name())
+	}
 	slices.SortFunc(ready, func(a, b staged) int { return slices.Compare(a.blob.SHA1[:], b.blob.SHA1[:]) })
 	for len(ready) > 0 {
 		same := 1

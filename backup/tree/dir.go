@@ -198,6 +198,15 @@ func (d dir) flush() error {
 	return nil
 }
 
+// leaveCache gives the memory back that the kernel keeps a file on the disk in. More is restored than there
+// is memory, and what the database and the site have in theirs shall stay.
+func (d dir) leaveCache(name string) {
+	if file, err := d.open(name); err == nil {
+		_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED) // a courtesy
+		_ = file.Close()
+	}
+}
+
 // sync returns when the names in d are on the disk.
 func (d dir) sync() error {
 	return failed("sync", d.path, again(func() error { return unix.Fsync(d.fd) }))
