@@ -26,6 +26,9 @@ func (f *filling) stage(ctx context.Context, b Blob) (err error) {
 		return err
 	}
 	if err = f.fetch(ctx, b, to); err == nil {
+		// The disk begins now: a flush of all the batch at a time would hold up the commits of a database that
+		// is loaded meanwhile.
+		_ = unix.SyncFileRange(int(to.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE) // a hint; flush is what counts
 		err = dir{fd: int(to.Fd()), path: to.Name()}.settle(&attributes{uid: f.UID, gid: f.GID, mode: int64(f.FileMode)})
 	}
 	if err = errors.Join(err, to.Close()); err != nil {
