@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"github.com/moodle-exporter/moodle-exporter/backup"
 	"github.com/moodle-exporter/moodle-exporter/internal/config"
 	"github.com/moodle-exporter/moodle-exporter/internal/job"
-	"github.com/moodle-exporter/moodle-exporter/internal/moodle"
 	"github.com/moodle-exporter/moodle-exporter/internal/nginx"
 	"github.com/moodle-exporter/moodle-exporter/internal/phpfpm"
 	"github.com/moodle-exporter/moodle-exporter/internal/service"
@@ -132,42 +130,6 @@ func (e *environment) updateOptions(settings *config.Config, name, dir string, f
 	return o, nil
 }
 
-// planUpdate says what an update would do. It is no job: a site that cannot be updated today has not failed.
-func (e *environment) planUpdate(ctx context.Context, o update.Options) error {
-	lock, err := job.Acquire(filepath.Join(e.locks(), o.Site.Name+".lock"))
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	plan, err := update.MakePlan(ctx, o, &look{id: e.clock().UTC().Format(job.IDLayout), lock: lock})
-	if err != nil {
-		return err
-	}
-	if err := plan.Text(e.stdout); err != nil || plan.UpToDate {
-		return err
-	}
-	if plan.Refusal(o.Insist) != nil {
-		return exitStatus(exitRefused) // the plan has said why
-	}
-	return nil
-}
-
-// look is a run that leaves no record.
-type look struct {
-	id   string
-	lock *job.Lock
-}
-
-func (l *look) ID() string { return l.id }
-func (*look) Step(ctx context.Context, _ string, part func(context.Context) error) error {
-	return part(ctx)
-}
-func (*look) SetTotal(int64)          {}
-func (*look) Add(int64)               {}
-func (*look) ChildStarted(int)        {}
-func (*look) Announce(time.Time)      {}
-func (l *look) LockFiles() []*os.File { return l.lock.Files() }
-
 // runUpdate updates as a job.
 func (e *environment) runUpdate(ctx context.Context, o update.Options) error {
 	var result *update.Result
@@ -193,124 +155,4 @@ func (e *environment) updateJob(ctx context.Context, site string, settings confi
 		}
 		return work(ctx, run)
 	})
-}
-
-// recoverUpdate ends an update that was broken off, before anything else is begun. A site that was left half way is ended
-// without asking where nobody sits at a terminal: nothing is gained by leaving it closed.
-func (e *environment) recoverUpdate(ctx context.Context, settings *config.Config, name string, f *updateFlags) error {
-	journal, err := update.Unfinished(e.stateDir, name)
-	if err != nil || journal == nil {
-		return err
-	}
-	_, _ = fmt.Fprintf(e.stderr, "An update of site %s, begun %s, was broken off %s. It is ended first: finished if the updated site is open and works, else undone.\n",
-		name, journal.Started.Local().Format(time.DateTime), journal.Phase.Words())
-	if f.dry || f.check {
-		return exitStatus(exitRefused)
-	}
-	options, err := e.updateOptions(settings, name, journal.Code, f)
-	if err != nil {
-		return err
-	}
-	finished := false
-	err = e.updateJob(ctx, name, settings.Backup, func(ctx context.Context, run *job.Run) (err error) {
-		options.Logger = run.Logger
-		finished, err = update.Recover(ctx, options, journal, run)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	end := "was undone: the site is as it was before it"
-	if finished {
-		end = "was finished: the updated site is open"
-	}
-	_, err = fmt.Fprintf(e.stdout, "The update that was broken off %s.\n", end)
-	return err
-}
-
-// sayOffered lists the versions of plugins that Moodle has heard of.
-func (e *environment) sayOffered(ctx context.Context, site *moodle.Site, wanted []update.Plugin) error {
-	offered, err := update.Offered(ctx, site)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, plugin := range wanted {
-		there := false
-		for _, one := range offered {
-			if one.Component == plugin.Component {
-				there = true
-				_, err := fmt.Fprintf(e.stdout, "%s %s %s\n", one.Component, one.Version, one.Release)
-				errs = append(errs, err)
-			}
-		}
-		if !there {
-			_, err := fmt.Fprintf(e.stdout, "%s: Moodle has heard of no newer version. It asks once a day, where updates are not switched off.\n", plugin.Component)
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// sayUpdated is what a person wants to know now.
-func (e *environment) sayUpdated(result *update.Result) error {
-	if !terminal(e.stdout) {
-		return nil
-	}
-	if result.Plan.UpToDate {
-		return result.Plan.Text(e.stdout)
-	}
-	var errs []error
-	say := func(format string, values ...any) {
-		_, err := fmt.Fprintf(e.stdout, format+"\n", values...)
-		errs = append(errs, err)
-	}
-	say("Site %s is updated to Moodle %s. It was closed for %s.", result.Plan.Site, result.Plan.To.Release, result.Closed.Round(time.Second/10))
-	for _, check := range result.NotMade {
-		say("Not checked: %v.", check)
-	}
-	for _, note := range result.Notes {
-		say("Note: %s.", note)
-	}
-	return errors.Join(errs...)
-}
-
-// updateAll is the task moodle-update of maintain: every site, with nobody there to insist.
-func (e *environment) updateAll(ctx context.Context, settings *config.Config, dry bool) error {
-	found, err := e.findSites(ctx, settings, "")
-	if err != nil {
-		return err
-	}
-	var failures sites
-	for _, site := range found {
-		if !site.Primary {
-			continue // another host does it
-		}
-		if err := e.updateUnasked(ctx, settings, site, dry); err != nil {
-			failures = append(failures, fmt.Errorf("update of %s: %w", site.Name, err))
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	if len(failures) == 0 {
-		return nil
-	}
-	return failures
-}
-
-func (e *environment) updateUnasked(ctx context.Context, settings *config.Config, site *moodle.Site, dry bool) error {
-	f := &updateFlags{site: site.Name, dry: dry}
-	if err := e.recoverUpdate(ctx, settings, site.Name, f); err != nil {
-		return err
-	}
-	options, err := e.updateOptions(settings, site.Name, site.Link, f)
-	if err != nil {
-		return err
-	}
-	options.Site = site
-	if dry {
-		return e.planUpdate(ctx, options)
-	}
-	return e.runUpdate(ctx, options)
 }
