@@ -123,7 +123,7 @@ func (h *host) flush() error {
 
 // tell prints what each took, and how much longer than ours.
 func (c *contest) tell() {
-	fmt.Printf("%-58s %9s %9s %8s %12s\n", c.title+fmt.Sprintf(" (median of %d)", c.rounds), "wall s", "cpu s", "rss MB", "ours is")
+	fmt.Printf("%-58s %9s %9s %8s %12s\n", c.title+fmt.Sprintf(" (median of %d)", len(c.others[0].figures)), "wall s", "cpu s", "rss MB", "ours is")
 	for _, one := range c.others {
 		faster := ""
 		if c.ours != nil {
