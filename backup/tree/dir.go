@@ -198,8 +198,8 @@ func (d dir) flush() error {
 	return nil
 }
 
-// leaveCache gives the memory back that the kernel keeps a file on the disk in. More is restored than there
-// is memory, and what the database and the site have in theirs shall stay.
+// leaveCache gives back the memory in which the kernel keeps a file that is on the disk: more may be restored
+// than there is memory, and what the database and the site have in theirs shall stay.
 func (d dir) leaveCache(name string) {
 	if file, err := d.open(name); err == nil {
 		_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED) // a courtesy
