@@ -29,6 +29,8 @@ func (h *host) benchBackup(ctx context.Context) error {
 		verify.others = append(verify.others, &contender{name: "restic check --read-data", run: h.restic.check})
 		restore.others = append(restore.others, &contender{name: "restic restore, restic dump | mariadb", run: h.restic.restore})
 	}
+	// Everybody waits for this one, whatever he does with what it says: nobody can be much faster.
+	repeat.others = append(repeat.others, &contender{name: "mariadb-dump alone, thrown away (no backup)", run: h.dumpAlone})
 	contests := []*contest{first, repeat, verify, restore}
 	if !h.restic.present() {
 		fmt.Println("(restic is not installed and is left out)")
@@ -57,10 +59,11 @@ func (h *host) benchBackup(ctx context.Context) error {
 func (h *host) judge(first, repeat, verify, restore *contest) {
 	var budgets []budget
 	faster := func(c *contest, other int, limit float64) {
-		if c.ours != nil && other < len(c.others) && c.rounds > 0 {
-			budgets = append(budgets, budget{what: c.title + ", times as fast as " + []string{"the old pipelines", "restic"}[other],
-				measured: c.ours.times(c.others[other]), limit: limit, atLeast: true})
+		if other == 1 && !h.restic.present() {
+			return
 		}
+		budgets = append(budgets, budget{what: c.title + ", times as fast as " + []string{"the old pipelines", "restic"}[other],
+			measured: c.ours.times(c.others[other]), limit: limit, atLeast: true})
 	}
 	if h.name == "file-heavy" {
 		faster(first, 0, 5)

@@ -16,9 +16,16 @@ func (h *host) oldBackup(ctx context.Context) (usage, error) {
 		return usage{}, err
 	}
 	return measure(h.script(ctx, `
-mariadb-dump --no-defaults -S "$SOCKET" -u "$ADMIN" --single-transaction --routines --triggers --events --hex-blob --opt "$DATABASE" | gzip >"$OLD/db.sql.gz"
+`+dump+` | gzip >"$OLD/db.sql.gz"
 tar -czf "$OLD/code.tar.gz" -C "$(dirname "$CODE")" "$(basename "$CODE")"
 tar -czf "$OLD/data.tar.gz" -C "$(dirname "$DATA")" "$(basename "$DATA")"`))
+}
+
+const dump = `mariadb-dump --no-defaults -S "$SOCKET" -u "$ADMIN" --single-transaction --routines --triggers --events --hex-blob --opt "$DATABASE"`
+
+// dumpAlone reads the whole database out and keeps nothing of it.
+func (h *host) dumpAlone(ctx context.Context) (usage, error) {
+	return measure(h.script(ctx, dump+` >/dev/null`))
 }
 
 // oldVerify is all that can be done with these files but to restore them.

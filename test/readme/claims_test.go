@@ -20,6 +20,7 @@ var (
 	ownPath    = regexp.MustCompile(`^(cmd|collector|backup|alerts|dashboards|docs|internal|packaging|scripts|test)/[\w./-]*$`)
 	target     = regexp.MustCompile(`^make( [a-z].*)?$`)
 	singleTest = regexp.MustCompile(`^go test -run (\w+) \./(\S+)$`)
+	ratio      = regexp.MustCompile(`(\d[\d.]*) ×`)
 	flagWord   = regexp.MustCompile(`^--([a-z][a-z0-9.-]*)`)
 )
 
@@ -153,6 +154,27 @@ func TestConfiguration(t *testing.T) {
 				t.Errorf("%s: %v", p.at(block), err)
 			}
 		}
+	}
+}
+
+// TestFigures: how many times as fast README says we are is what was measured last.
+func TestFigures(t *testing.T) {
+	proven, err := os.ReadFile(filepath.Join(root, "docs", "proof.md"))
+	must(t, err)
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	must(t, err)
+	claimed := ratio.FindAllStringSubmatch(string(text), -1)
+	if len(claimed) == 0 {
+		t.Error("README.md claims nothing")
+	}
+	for _, claim := range claimed {
+		if !strings.Contains(string(proven), " "+claim[1]+" x as fast") {
+			t.Errorf("README.md claims %s, which docs/proof.md does not say", claim[0])
+		}
+	}
+	kills := regexp.MustCompile(`\d+ kills`).FindString(string(text))
+	if kills == "" || !strings.Contains(string(proven), kills+" of the run;") {
+		t.Errorf("README.md claims %q, which docs/proof.md does not say", kills)
 	}
 }
 
