@@ -1,6 +1,7 @@
 package boot_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -93,7 +94,7 @@ func (u *updated) testKilledMaintain(t *testing.T) {
 	}
 	k.noDrillLeft(t)
 	for _, name := range slices.Sorted(maps.Keys(under)) {
-		t.Logf("killed %2d times in %q", under[name], name)
+		t.Logf("proof: killed %2d times in %s", under[name], cmp.Or(name, "no task"))
 	}
 }
 

@@ -49,7 +49,7 @@ func (p *patient) testBareMachine(t *testing.T) {
 	if err != nil || result.ExitCode != 0 {
 		t.Fatalf("exit code %d (%v): %s%s\n%s", result.ExitCode, err, result.Stdout, result.Stderr, p.log(t))
 	}
-	t.Logf("closed for %.1f s; seen: %s", closed.Seconds(), strings.Join(seen, ", "))
+	t.Logf("proof: closed for %.1f s; seen: %s", closed.Seconds(), strings.Join(seen, ", "))
 	before.same(t, p.whole(t))
 	if content, err := p.ReadFile(t.Context(), "/etc/cron.d/moodle"); err != nil || !strings.Contains(string(content), "cron.php") {
 		t.Errorf("cron: %s (%v)", content, err)

@@ -135,7 +135,7 @@ END
 	if err != nil || result.ExitCode != 0 {
 		t.Fatalf("exit code %d (%v): %s%s\n%s", result.ExitCode, err, result.Stdout, result.Stderr, p.log(t))
 	}
-	t.Logf("restored in %.1f s, closed for %.1f s; seen: %s", took.Seconds(), closed.Seconds(), strings.Join(seen, ", "))
+	t.Logf("proof: restored in %.1f s, closed for %.1f s; seen: %s", took.Seconds(), closed.Seconds(), strings.Join(seen, ", "))
 	if last := p.look(t.Context()); last != loginPage {
 		t.Errorf("after the restore there is %s", last)
 	}

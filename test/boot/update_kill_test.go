@@ -25,7 +25,7 @@ func kills(t *testing.T, few int) (*rand.Rand, int) {
 	if os.Getenv("PROOF") == "full" {
 		wanted = 50
 	}
-	t.Logf("%d kills; repeat with -seed=%d", wanted, seed)
+	t.Logf("proof: %d kills; repeat with -seed=%d", wanted, seed)
 	return rand.New(rand.NewPCG(seed, 0)), wanted
 }
 
@@ -95,10 +95,10 @@ func tell(t *testing.T, fates map[string]*fate, closed []time.Duration) {
 	t.Helper()
 	for _, phase := range slices.Sorted(maps.Keys(fates)) {
 		f := fates[phase]
-		t.Logf("killed in phase %-10s %2d times: %2d sites updated, %2d as before; %d of the next runs killed as well", phase, f.updated+f.asBefore, f.updated, f.asBefore, f.again)
+		t.Logf("proof: killed in phase %-10s %2d times: %2d sites updated, %2d as before; %d of the next runs killed as well", phase, f.updated+f.asBefore, f.updated, f.asBefore, f.again)
 	}
 	slices.Sort(closed)
-	t.Logf("closed for %.1f s at the median, %.1f s at most, until somebody ran the command again at once", closed[len(closed)/2].Seconds(), closed[len(closed)-1].Seconds())
+	t.Logf("proof: closed for %.1f s at the median, %.1f s at most, until somebody ran the command again at once", closed[len(closed)/2].Seconds(), closed[len(closed)-1].Seconds())
 }
 
 // tooLate is the phase of an update that had ended before it was killed.

@@ -62,7 +62,7 @@ func (u *updated) update(t *testing.T, meanwhile func(context.Context), args ...
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("exit code %d after %.1f s, closed for %.1f s; seen: %s", o.ExitCode, o.took.Seconds(), o.closed.Seconds(), strings.Join(o.seen, ", "))
+	t.Logf("proof: exit code %d after %.1f s, closed for %.1f s; seen: %s", o.ExitCode, o.took.Seconds(), o.closed.Seconds(), strings.Join(o.seen, ", "))
 	return o
 }
 

@@ -11,6 +11,7 @@ const events = `{"Time":"2026-11-22T21:00:00Z","Action":"run","Package":"p","Tes
 {"Time":"2026-11-22T21:00:00Z","Action":"output","Package":"p","Test":"TestAttacked","Output":"    proof_test.go:45: 200 kills of the run\n"}
 not an event
 {"Time":"2026-11-22T21:00:01Z","Action":"output","Package":"p","Test":"TestAttacked/001","Output":"        a_test.go:1: of a part\n"}
+{"Time":"2026-11-22T21:00:01Z","Action":"output","Package":"p","Test":"TestAttacked/the_001","Output":"        a_test.go:2: proof: closed for 2 s\n"}
 {"Time":"2026-11-22T21:00:01Z","Action":"pass","Package":"p","Test":"TestAttacked/001","Elapsed":1}
 {"Time":"2026-11-22T21:00:02Z","Action":"fail","Package":"p","Test":"TestAttacked/002","Elapsed":1}
 {"Time":"2026-11-22T21:00:02Z","Action":"fail","Package":"p","Test":"TestAttacked","Elapsed":2}
@@ -31,7 +32,7 @@ func TestReport(t *testing.T) {
 	}
 	const want = "\n## Speed\n\n```\nours is 2.0 x as fast\n```\n\n## Attacked\n\n" +
 		"- **TestAttacked** FAILED, 2026-11-22 21:00 UTC, after 2s; 2 parts, 1 of them failed\n" +
-		"\n  ```\n  200 kills of the run\n  ```\n\n" +
+		"\n  ```\n  200 kills of the run\n  the 001: closed for 2 s\n  ```\n\n" +
 		"- **TestOther** DID NOT END, 2026-11-22 21:00 UTC, after 0s\n"
 	if _, parts, _ := strings.Cut(page.String(), "Machine: "); !strings.HasSuffix(parts, want) {
 		t.Errorf("%s", page.String())

@@ -26,8 +26,12 @@ type result struct {
 	said          []string
 }
 
-// logged is the output of t.Log by a test itself; that of its subtests is further in.
-var logged = regexp.MustCompile(`^ {4}\w+_test\.go:\d+: (.*)$`)
+var (
+	// logged is the output of t.Log by a test itself.
+	logged = regexp.MustCompile(`^ {4}\w+_test\.go:\d+: (?:proof: )?(.*)$`)
+	// marked is what one of its subtests logs for this page; most of what they log is how it went, not what came of it.
+	marked = regexp.MustCompile(`^ +\w+_test\.go:\d+: proof: (.*)$`)
+)
 
 // readResults are the tests in a stream of events, in the order in which they began. One that did not end has no outcome.
 func readResults(r io.Reader) ([]*result, error) {
@@ -58,13 +62,22 @@ func readResults(r io.Reader) ([]*result, error) {
 			if e.Action == "fail" {
 				one.failed++
 			}
-		case e.Action == "output" && !isPart:
-			if text := logged.FindStringSubmatch(strings.TrimRight(e.Output, "\n")); text != nil {
-				one.said = append(one.said, text[1])
-			}
+		case e.Action == "output":
+			one.hear(sub, strings.TrimRight(e.Output, "\n"))
 		}
 	}
 	return results, lines.Err()
+}
+
+// hear keeps what belongs on the page of a line that the test or one of its subtests has printed.
+func (r *result) hear(part, line string) {
+	if part == "" {
+		if text := logged.FindStringSubmatch(line); text != nil {
+			r.said = append(r.said, text[1])
+		}
+	} else if text := marked.FindStringSubmatch(line); text != nil {
+		r.said = append(r.said, strings.ReplaceAll(part, "_", " ")+": "+text[1])
+	}
 }
 
 // tell is a list of tests, each with its words.
