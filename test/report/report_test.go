@@ -9,6 +9,7 @@ import (
 
 const events = `{"Time":"2026-11-22T21:00:00Z","Action":"run","Package":"p","Test":"TestAttacked"}
 {"Time":"2026-11-22T21:00:00Z","Action":"output","Package":"p","Test":"TestAttacked","Output":"    proof_test.go:45: 200 kills of the run\n"}
+{"Time":"2026-11-22T21:00:00Z","Action":"output","Package":"p","Test":"TestAttacked","Output":"    proof_test.go:46: time=2026-11-22T21:00:00Z level=INFO msg=x\n"}
 not an event
 {"Time":"2026-11-22T21:00:01Z","Action":"output","Package":"p","Test":"TestAttacked/001","Output":"        a_test.go:1: of a part\n"}
 {"Time":"2026-11-22T21:00:01Z","Action":"output","Package":"p","Test":"TestAttacked/the_001","Output":"        a_test.go:2: proof: closed for 2 s\n"}

@@ -72,7 +72,7 @@ func readResults(r io.Reader) ([]*result, error) {
 // hear keeps what belongs on the page of a line that the test or one of its subtests has printed.
 func (r *result) hear(part, line string) {
 	if part == "" {
-		if text := logged.FindStringSubmatch(line); text != nil {
+		if text := logged.FindStringSubmatch(line); text != nil && !strings.HasPrefix(text[1], "time=") { // not what the program logs
 			r.said = append(r.said, text[1])
 		}
 	} else if text := marked.FindStringSubmatch(line); text != nil {
