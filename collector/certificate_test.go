@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/moodle-exporter/moodle-exporter/internal/certificate"
+	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
 
 // noon is the time of these tests; certificates are valid from a day before it.
@@ -70,19 +71,7 @@ func serveTLS(t *testing.T, leaf *authority, chain ...*authority) (target string
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				_ = conn.(*tls.Conn).Handshake()
-				_ = conn.Close()
-			}()
-		}
-	}()
+	stand.Answer(t, listener, func(c net.Conn) { _ = c.(*tls.Conn).Handshake() })
 	return "localhost:" + strconv.Itoa(listener.Addr().(*net.TCPAddr).Port), listener
 }
 

@@ -73,7 +73,7 @@ func TestNginxDown(t *testing.T) {
 	server, _ := startNginx(t)
 	good := nginx.Server(server.StubStatusURL)
 	answer := func(head string, body []byte) string {
-		return listen(t, func(c net.Conn) {
+		return stand.AnswerLoopback(t, func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 4096))
 			_, _ = c.Write(append([]byte("HTTP/1.1 "+head+"\r\n\r\n"), body...))
 		})

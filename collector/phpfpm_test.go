@@ -164,7 +164,7 @@ func TestPHPFPMDown(t *testing.T) {
 	other.Name, other.StatusPath = "other", "/not-this"
 	hung := phpfpm.Pool{Name: "hung", Listen: "/nowhere.sock", StatusListen: silent(t), StatusPath: "/status"}
 	web := phpfpm.Pool{Name: "web", Listen: "9000", StatusPath: "/status",
-		StatusListen: listen(t, func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) })}
+		StatusListen: stand.AnswerLoopback(t, func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) })}
 	unnamed := phpfpm.TargetAt(fpm.StatusListen, fpm.StatusPath, nil)
 	c := NewPHPFPM("/proc", targetsOf(append(phpfpm.Targets([]phpfpm.Pool{pool, other, hung, web}), unnamed)...))
 	address := fpm.StatusListen

@@ -67,7 +67,7 @@ func TestRedis(t *testing.T) {
 func TestRedisDown(t *testing.T) {
 	server, other := startRedis(t, watcherPassword), startRedis(t, "secret word")
 	hung, gone := silent(t), closedPort(t)
-	loading := listen(t, func(c net.Conn) {
+	loading := stand.AnswerLoopback(t, func(c net.Conn) {
 		const info = "uptime_in_seconds:5\r\nloading:1\r\nused_memory:7\r\n"
 		_, _ = fmt.Fprintf(c, "$%d\r\n%s\r\n", len(info), info)
 		_, _ = c.Read(make([]byte, 100))
@@ -101,7 +101,7 @@ func TestRedisDown(t *testing.T) {
 // The start of a server that does not tell its own time does not waver with ours, which a rule would take for restarts.
 func TestRedisStartIsSteady(t *testing.T) {
 	var up atomic.Int64
-	address := listen(t, func(c net.Conn) {
+	address := stand.AnswerLoopback(t, func(c net.Conn) {
 		for _, err := c.Read(make([]byte, 100)); err == nil; _, err = c.Read(make([]byte, 100)) {
 			info := fmt.Sprintf("uptime_in_seconds:%d\r\n", up.Load())
 			_, _ = fmt.Fprintf(c, "$%d\r\n%s\r\n", len(info), info)

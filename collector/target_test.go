@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
 
 // wantSeries compares all that c emits with a golden text of lines "name{labels} value", where a value of * is that of
@@ -55,33 +57,10 @@ func wantTrouble(t *testing.T, err error, words ...string) {
 	}
 }
 
-// listen is a server on loopback that does with each connection what it likes, and ends with the test.
-func listen(t *testing.T, handle func(net.Conn)) (address string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				handle(conn)
-			}()
-		}
-	}()
-	return listener.Addr().String()
-}
-
 // silent accepts connections and never answers.
 func silent(t *testing.T) (address string) {
 	t.Helper()
-	return listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	return stand.AnswerLoopback(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 }
 
 // closedPort is an address where nobody listens.

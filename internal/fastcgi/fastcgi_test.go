@@ -86,29 +86,6 @@ func TestWorkerKilled(t *testing.T) {
 	}
 }
 
-// serve listens on loopback and does what it likes with each connection.
-func serve(t *testing.T, handle func(net.Conn)) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				handle(conn)
-			}()
-		}
-	}()
-	return listener.Addr().String()
-}
-
 func TestSilentServer(t *testing.T) {
 	for name, handle := range map[string]func(net.Conn){
 		"accepts and never reads": func(net.Conn) { <-t.Context().Done() },
@@ -119,7 +96,7 @@ func TestSilentServer(t *testing.T) {
 			}
 		},
 	} {
-		address := serve(t, handle)
+		address := stand.AnswerLoopback(t, handle)
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		_, err := Do(ctx, "tcp", address, Request{Stdin: make([]byte, 8<<20)})
 		cancel()

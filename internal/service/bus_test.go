@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
+
+	"github.com/moodle-exporter/moodle-exporter/test/stand"
 )
 
 func waitFor(t *testing.T, what string, condition func() bool) {
@@ -116,20 +118,10 @@ func listen(t *testing.T, greet func(net.Conn)) (socket string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				greet(conn)
-				_, _ = io.Copy(io.Discard, conn) // until the other side gives up
-			}()
-		}
-	}()
+	stand.Answer(t, listener, func(c net.Conn) {
+		greet(c)
+		_, _ = io.Copy(io.Discard, c) // until the other side gives up
+	})
 	return socket
 }
 

@@ -65,21 +65,7 @@ func TestKilledWayBack(t *testing.T) {
 	for _, step := range tried([]string{"code back", "tables exchanged"}, "code move back", "dump loaded", "database back", "put back") {
 		t.Run(step, func(t *testing.T) {
 			r.t = t
-			o := r.options()
-			o.At = func(at string) {
-				if at == step {
-					panic(killed{})
-				}
-			}
-			func() {
-				defer func() {
-					if _, ok := recover().(killed); !ok {
-						t.Error("the step was not met")
-					}
-				}()
-				_, err := r.update(o)
-				t.Errorf("came to its end: %v", err)
-			}()
+			r.updateKilled(step)
 			journal, err := update.Unfinished(r.stateDir(), "lms")
 			r.must(err)
 			finished, err := update.Recover(t.Context(), r.options(), journal, stand.NewQuietRun())
@@ -99,16 +85,7 @@ func TestOpenedHalfWay(t *testing.T) {
 	r := newRig(t)
 	before := r.state()
 	r.release(newer)
-	o := r.options()
-	o.At = func(at string) {
-		if at == "upgrade" {
-			panic(killed{})
-		}
-	}
-	func() {
-		defer func() { _ = recover() }()
-		_, _ = r.update(o)
-	}()
+	r.updateKilled("upgrade")
 	r.must(os.Remove(filepath.Join(r.site.Dataroot, "climaintenance.html")))
 	r.sql("UPDATE " + r.table("course") + " SET fullname = 'written since'")
 	journal, err := update.Unfinished(r.stateDir(), "lms")

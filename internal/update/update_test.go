@@ -129,6 +129,24 @@ func tried(always []string, others ...string) []string {
 
 type killed struct{}
 
+// updateKilled is an update of a program that is killed at a step.
+func (r *rig) updateKilled(step string) {
+	r.t.Helper()
+	defer func() {
+		if _, ok := recover().(killed); !ok {
+			r.t.Errorf("the step %q was not met", step)
+		}
+	}()
+	o := r.options()
+	o.At = func(at string) {
+		if at == step {
+			panic(killed{})
+		}
+	}
+	_, err := r.update(o)
+	r.t.Errorf("came to its end: %v", err)
+}
+
 // TestKilledUpdateIsEnded stops at every point as a kill does, with no undo, and lets the next run end it.
 func TestKilledUpdateIsEnded(t *testing.T) {
 	for half, name := range []string{"even", "odd"} {
@@ -148,21 +166,7 @@ func killAt(t *testing.T, first int) {
 		step := steps[i]
 		t.Run(step, func(t *testing.T) {
 			r.t = t
-			o := r.options()
-			o.At = func(at string) {
-				if at == step {
-					panic(killed{})
-				}
-			}
-			func() {
-				defer func() {
-					if _, ok := recover().(killed); !ok {
-						t.Error("the step was not met")
-					}
-				}()
-				_, err := r.update(o)
-				t.Errorf("came to its end: %v", err)
-			}()
+			r.updateKilled(step)
 			journal, err := update.Unfinished(r.stateDir(), "lms")
 			r.must(err)
 			finished := journal == nil
