@@ -60,9 +60,10 @@ cover: build
 	$(GO) tool cover -func=bin/cover.out >bin/cover.txt
 	tail -n 1 bin/cover.txt
 
+# The race detector has memory of its own: how flat ours is, it cannot tell.
 race:
 	scripts/install-tools test
-	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 60m ./collector/... ./internal/... ./backup/... ./cmd/...
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 60m -skip 'MemoryIsFlat$$' ./collector/... ./internal/... ./backup/... ./cmd/...
 
 fuzz:
 	scripts/fuzz

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"filippo.io/age"
@@ -144,10 +145,15 @@ func TestCopyKilledAtEveryStep(t *testing.T) {
 		options := copyOptions(o, to)
 		copyAll(t, options)
 		var steps []string
+		var adding sync.Mutex // several objects are sent at a time
 		freshBlob(t, o, "for the first step")
 		create(t, o)
 		create(t, o)
-		options.At = func(step string) { steps = append(steps, step) }
+		options.At = func(step string) {
+			adding.Lock()
+			defer adding.Unlock()
+			steps = append(steps, step)
+		}
 		copyAll(t, options)
 		options.At = nil
 		slices.Sort(steps)

@@ -2,7 +2,7 @@ package backup
 
 import (
 	"context"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // Moodle names content by it
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
