@@ -153,20 +153,10 @@ func TestUnixSocket(t *testing.T) {
 
 // serve answers each connection at once with a text and keeps it open.
 func serve(t *testing.T, listener net.Listener, text string) {
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				_, _ = conn.Write([]byte(text))
-				_, _ = io.Copy(io.Discard, conn)
-			}()
-		}
-	}()
+	stand.Answer(t, listener, func(c net.Conn) {
+		_, _ = c.Write([]byte(text))
+		_, _ = io.Copy(io.Discard, c)
+	})
 }
 
 func TestLoading(t *testing.T) {
